@@ -1,0 +1,91 @@
+"""The kinds of message that travel on the bus, and how a type name finds its class.
+
+Every message type is one frozen struct with a `TYPE`; `skybus.messages` holds them all. What a message may contain is
+what its class says: decoding checks names and types, and the JSON Schema under `schemas/events/` is generated from the
+same class.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+TYPES: dict[str, type[Message]] = {}
+"""Every message type that has been imported, by its type name."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """Ids and facts, never a whole row.
+
+    `TYPE` names the message and carries its version; a type once published keeps its meaning. `SUBJECT` is the field
+    that holds the id of the resource the message is about. Unknown fields are ignored, so that an agent one release
+    older understands a newer conductor.
+    """
+
+    TYPE: ClassVar[str] = ""
+    SUBJECT: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__dict__.get("TYPE"):
+            if cls.TYPE in TYPES:
+                raise TypeError(f"two message classes are called {cls.TYPE}")
+            TYPES[cls.TYPE] = cls
+
+    @property
+    def subject(self) -> str:
+        """The id of the resource this message is about, or an empty string."""
+        return str(getattr(self, self.SUBJECT)) if self.SUBJECT else ""
+
+
+class Event(Message, frozen=True, kw_only=True):
+    """A fact in the past tense, published to whoever listens."""
+
+
+class Answer(Message, frozen=True, kw_only=True):
+    """What is true after a command was carried out."""
+
+
+class Failed(Answer, frozen=True, kw_only=True):
+    """The command was not carried out, and nothing of it is left behind that its undo would not remove."""
+
+    TYPE: ClassVar[str] = "skybus.bus.answer.failed.v1"
+
+    code: str
+    """Dotted and stable, for programs: `compute.image-refused`."""
+    reason: str
+    """For people, in the caller's words."""
+    retry: bool = False
+    """Whether the same command could succeed later."""
+    details: dict[str, Any] = {}
+
+
+class Command(Message, frozen=True, kw_only=True):
+    """An order to one kind of worker or to one host's agent; `ANSWER` is what comes back when it was carried out."""
+
+    ANSWER: ClassVar[type[Answer]] = Answer
+
+
+class Report(Message, frozen=True, kw_only=True):
+    """What a host noticed by itself."""
+
+
+M = TypeVar("M", bound=Message)
+
+_decoders: dict[type[Message], msgspec.json.Decoder[Any]] = {}
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """The JSON body of `message`."""
+    return _encoder.encode(message)
+
+
+def decode(kind: type[M], body: bytes) -> M:
+    """The message of class `kind` in `body`. Raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
+    message: M = decoder.decode(body)
+    return message

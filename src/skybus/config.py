@@ -1,0 +1,163 @@
+"""One TOML file configures every process. `SKYBUS_CONFIG` names it; each section is one struct below.
+
+Unknown sections and keys are errors, so that a typing mistake is found at start and not in production.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names the file and the key."""
+
+
+class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The metadata store. Control-plane processes alone have this section."""
+
+    dsn: str
+    pool_size: int = 8
+    """Connections per process."""
+    statement_seconds: float = 15.0
+    """Deadline of one statement."""
+
+
+class Bus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The message bus."""
+
+    url: str = "memory:"
+    """`amqp://user:password@host:port/vhost`, or `memory:` when everything runs in one process."""
+    prefetch: int = 64
+    """Messages that one consumer holds unacknowledged."""
+    delivery_limit: int = 5
+    """Deliveries after which a message goes to the dead letters."""
+    publish_seconds: float = 10.0
+    """Deadline of a publish, its confirm included."""
+
+
+class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The front door."""
+
+    host: str = "127.0.0.1"
+    port: int = 8774
+    public_url: str = ""
+    """What clients reach us under; empty means http://host:port."""
+    token_key_dir: Path = Path("keys")
+    """Folder of token signing keys; the newest signs, all verify."""
+    token_seconds: int = 3600
+    password_rounds: int = 12
+    """bcrypt cost."""
+    max_body_bytes: int = 114_688
+    image_dir: Path = Path("images")
+    """The filesystem image store."""
+
+    @property
+    def url(self) -> str:
+        """Base URL without a slash at its end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the agents of one host share. A simulated agent may stand for several hosts."""
+
+    name: str = "host-1"
+    address: str = "127.0.0.1"
+    """Underlay address: VXLAN tunnels and iSCSI sessions end here."""
+    namespace: str | None = None
+    """Network namespace that holds the host's data plane; None is the one we run in."""
+    state_dir: Path = Path("host")
+    """Disks, image cache, sockets, leases of this host."""
+    simulated: int = 0
+    """With simulated drivers: how many hosts, `<name>-0001` and on, this process stands for; 0 means `name` alone."""
+    report_seconds: float = 10.0
+    """Between two heartbeats."""
+
+
+class Compute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The compute agent."""
+
+    driver: Literal["libvirt", "simulated"] = "libvirt"
+    libvirt_uri: str = "qemu:///system"
+    virt_type: Literal["auto", "kvm", "qemu"] = "auto"
+    """`auto` asks for a KVM guest that was seen to run, and falls back to QEMU's TCG."""
+    image_cache_gib: int = 10
+    simulated_vcpus: int = 64
+    simulated_memory_mib: int = 262_144
+    simulated_disk_gib: int = 4096
+    simulated_seconds: float = 0.0
+    """How long a simulated action takes."""
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The volume agent."""
+
+    driver: Literal["file", "simulated"] = "file"
+    capacity_gib: int = 0
+    """Size of the pool; 0 means what the file system had free when the pool was made."""
+    portal_port: int = 3260
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The network agent."""
+
+    driver: Literal["linuxbridge", "simulated"] = "linuxbridge"
+    vxlan_port: int = 4789
+    prefix: str = "sky"
+    """First letters of every namespace we make, so that two clouds on one machine stay apart."""
+
+
+class Scheduler(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Placement rules."""
+
+    cpu_allocation_ratio: float = 4.0
+    ram_allocation_ratio: float = 1.0
+    disk_allocation_ratio: float = 1.0
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every process has."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    """Port of /healthz and /metrics; 0 means none."""
+    grace_seconds: float = 10.0
+    """How long a stopping process finishes what it has in hand."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    database: Database | None = None
+    bus: Bus = Bus()
+    gateway: Gateway = Gateway()
+    host: Host = Host()
+    compute: Compute = Compute()
+    volume: Volume = Volume()
+    network: Network = Network()
+    scheduler: Scheduler = Scheduler()
+    worker: Worker = Worker()
+
+    def need_database(self) -> Database:
+        """The database section. Raises ConfigError in a process that has none, as a host agent does not."""
+        if self.database is None:
+            raise ConfigError("this process needs the database, and its configuration has no [database] section")
+        return self.database
+
+
+def load(path: str | os.PathLike[str] | None = None) -> Config:
+    """Read the configuration from `path` or from where `SKYBUS_CONFIG` points. Raises ConfigError."""
+    name = path or os.environ.get("SKYBUS_CONFIG")
+    if not name:
+        raise ConfigError("no configuration: set SKYBUS_CONFIG to the path of skybus.toml")
+    try:
+        with Path(name).open("rb") as file:
+            return msgspec.convert(tomllib.load(file), Config)
+    except OSError as error:
+        raise ConfigError(f"cannot read {name}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{name}: {error}") from error
