@@ -79,7 +79,7 @@ class GuestSpawned(Answer, frozen=True, kw_only=True):
 
 
 class SpawnGuest(Command, frozen=True, kw_only=True):
-    """Boot a guest: root disk as an overlay on the cached image, network cards on taps that exist, volumes over iSCSI."""
+    """Boot a guest: root disk over the cached image, network cards on taps that exist, volumes over iSCSI."""
 
     TYPE: ClassVar[str] = "skybus.compute.command.spawn-guest.v1"
     SUBJECT: ClassVar[str] = "server_id"

@@ -1,0 +1,48 @@
+"""Logs: one JSON object a line, an event name and fields; context is bound once, at the edge."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+def _render(_logger: Any, _name: str, event: Any) -> str:
+    return _encoder.encode(event).decode()
+
+
+def configure(process: str, *, level: int = logging.INFO) -> None:
+    """Send the logs of this process, and the warnings of its libraries, to standard output as JSON."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, _named(process), _render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, _named(process)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _render],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _named(process: str) -> Any:
+    def add(_logger: Any, _name: str, event: Any) -> Any:
+        event["process"] = process
+        return event
+
+    return add

@@ -1,0 +1,1 @@
+"""The operation engine: what was accepted is driven to its end, done or undone."""

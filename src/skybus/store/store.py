@@ -1,0 +1,191 @@
+"""A pool of connections, and transactions that take their messages with them.
+
+Whoever changes the database publishes in the same transaction: the messages go into the outbox with the rows, and the
+relay sends them once the commit is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+
+from skybus.bus.envelope import ANSWERS, COMMANDS, CONDUCTOR, EVENTS, Post, seal
+from skybus.bus.message import Command, Event, Message
+from skybus.config import Database
+from skybus.errors import Unavailable
+
+log = structlog.get_logger()
+
+OWE = """
+INSERT INTO bus.outbox (exchange, routing_key, message_id, type, source, subject, project_id, request_id,
+                        operation_id, command_id, traceparent, time, body)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                     $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[])
+"""
+WAKE = "SELECT pg_notify('skybus_outbox', '')"
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
+Row = Any
+"""An asyncpg.Record: columns by name and by number."""
+
+
+class Tx:
+    """One transaction. Statements go through it; messages wait in it until the end."""
+
+    def __init__(self, conn: Any, source: str) -> None:
+        self.conn = conn
+        self.source = source
+        self.posts: list[Post] = []
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """Run a statement; the answer is Postgres' command tag."""
+        return str(await self.conn.execute(sql, *args))
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """All rows."""
+        return list(await self.conn.fetch(sql, *args))
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        """The first row, or None."""
+        return await self.conn.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """The first column of the first row, or None."""
+        return await self.conn.fetchval(sql, *args)
+
+    async def executemany(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        """Run a statement once for each row of arguments."""
+        await self.conn.executemany(sql, rows)
+
+    async def lock(self, *names: str) -> None:
+        """Hold the advisory lock called by `names` to the end of the transaction."""
+        await self.conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", "/".join(names))
+
+    def publish(self, event: Event, **attributes: Any) -> None:
+        """Announce a fact if, and only if, this transaction commits. `project_id=` says whose it is if not the
+        caller's."""
+        self.posts.append(Post(exchange=EVENTS, key=event.TYPE, envelope=seal(event, self.source, **attributes)))
+
+    def send(self, address: str, command: Command, *, command_id: str, **attributes: Any) -> None:
+        """Order `command` from the worker at `address`."""
+        envelope = seal(command, self.source, command_id=command_id, **attributes)
+        self.posts.append(Post(exchange=COMMANDS, key=address, envelope=envelope))
+
+    def tell_conductor(self, message: Message, *, command_id: str = "", **attributes: Any) -> None:
+        """Answer a command, or begin an operation."""
+        envelope = seal(message, self.source, command_id=command_id, **attributes)
+        self.posts.append(Post(exchange=ANSWERS, key=CONDUCTOR, envelope=envelope))
+
+    async def owe(self) -> None:
+        """Write the waiting messages into the outbox."""
+        if self.posts:
+            rows = [_columns(post) for post in self.posts]
+            await self.conn.execute(OWE, *(list(column) for column in zip(*rows, strict=True)))
+
+
+def _columns(post: Post) -> tuple[Any, ...]:
+    e = post.envelope
+    return (
+        post.exchange,
+        post.key,
+        e.id,
+        e.type,
+        e.source,
+        e.subject,
+        e.project_id,
+        e.request_id,
+        e.operation_id,
+        e.command_id,
+        e.traceparent,
+        e.time,
+        e.body.decode(),
+    )
+
+
+class Store:
+    """The database as one process sees it.
+
+    `on_owed` is called after each commit that left messages in the outbox: a process that relays wakes its relay
+    there; without it, the relays of other processes are woken by NOTIFY.
+    """
+
+    def __init__(self, config: Database, source: str) -> None:
+        self.config = config
+        self.source = source
+        self.on_owed: Callable[[], None] | None = None
+        self._pool: Any = None
+
+    async def open(self) -> None:
+        """Connect. Raises Unavailable when the database does not answer in time."""
+        try:
+            self._pool = await asyncpg.create_pool(
+                self.config.dsn,
+                min_size=1,
+                max_size=self.config.pool_size,
+                init=_prepare_connection,
+                command_timeout=self.config.statement_seconds,
+                timeout=10,
+                server_settings={"application_name": self.source, "jit": "off"},
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+            raise Unavailable(f"connecting to the database: {type(error).__name__}: {error}") from error
+
+    async def close(self) -> None:
+        """Disconnect, waiting a moment for statements in hand."""
+        if self._pool is not None:
+            try:
+                await asyncio.wait_for(self._pool.close(), 5)
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """A connection of the pool, for the few that need one (LISTEN, advisory locks of a session)."""
+        async with self._pool.acquire(timeout=self.config.statement_seconds) as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """A transaction; it commits, with its messages, when the block ends without an error."""
+        async with self._pool.acquire(timeout=self.config.statement_seconds) as conn:
+            tx = Tx(conn, self.source)
+            async with conn.transaction():
+                yield tx
+                await tx.owe()
+            if tx.posts:
+                if self.on_owed is None:
+                    await conn.execute(WAKE)
+                else:
+                    self.on_owed()
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """All rows of one query, outside a transaction."""
+        return list(await self._pool.fetch(sql, *args))
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        """The first row of one query, or None."""
+        return await self._pool.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """The first column of the first row of one query, or None."""
+        return await self._pool.fetchval(sql, *args)
+
+
+async def _prepare_connection(conn: Any) -> None:
+    """UUIDs are plain text to us, and JSON columns are Python values."""
+    await conn.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=str, format="text")
+    for name in ("json", "jsonb"):
+        await conn.set_type_codec(
+            name,
+            schema="pg_catalog",
+            encoder=lambda value: _encoder.encode(value).decode(),
+            decoder=msgspec.json.decode,
+            format="text",
+        )
