@@ -19,6 +19,7 @@ from skybus.bus.envelope import ANSWERS, COMMANDS, CONDUCTOR, EVENTS, Post, seal
 from skybus.bus.message import Command, Event, Message
 from skybus.config import Database
 from skybus.errors import Unavailable
+from skybus.store.tail import Tail
 
 log = structlog.get_logger()
 
@@ -119,6 +120,8 @@ class Store:
         self.config = config
         self.source = source
         self.on_owed: Callable[[], None] | None = None
+        self.tail: Tail | None = None
+        """The follower of the event log, in a process that has one."""
         self._pool: Any = None
 
     async def open(self) -> None:
