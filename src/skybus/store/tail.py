@@ -80,7 +80,11 @@ class Tail:
     def follow(self, follower: Follower, pattern: str = "%") -> Callable[[], None]:
         """Call `follower` with each event whose type is LIKE `pattern`; answer what ends it."""
         self._followers[follower] = pattern
-        return lambda: self._followers.pop(follower, None) and None
+
+        def end() -> None:
+            self._followers.pop(follower, None)
+
+        return end
 
     async def wait_for_subject(self, subject: str, timeout: float) -> None:
         """Return when an event about `subject` passes, or after `timeout` seconds."""

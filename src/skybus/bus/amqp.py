@@ -1,0 +1,336 @@
+"""The bus over AMQP 0-9-1: RabbitMQ 3.10 and later, right for 4.x.
+
+Every durable queue is a quorum queue with an explicit delivery limit and dead-letter exchange; a failed delivery is
+rejected, not nacked, because that is what counts towards the limit everywhere; prefetch is set for each consumer, on a
+channel of its own; publishes are confirmed and pipelined.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aio_pika
+import aiormq
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+
+from skybus.bus.envelope import ANSWERS, COMMANDS, DEAD, EVENTS, Envelope, Post
+from skybus.bus.transport import BusError, Consumer, Delivery, Queue, Receive, Settlement, Unroutable
+from skybus.config import Bus
+
+log = structlog.get_logger()
+
+EXCHANGES = {EVENTS: "topic", COMMANDS: "direct", ANSWERS: "direct", DEAD: "fanout"}
+CONNECT_SECONDS = 5.0
+RECONNECT_SECONDS = (0.2, 5.0)
+"""First and longest pause between two attempts to connect."""
+NEVER = 1_000_000_000
+"""Delivery limit of the dead-letter queue itself, which has nowhere to go on to. RabbitMQ 4 has a default of 20."""
+
+_TROUBLE = (AMQPError, aiormq.AMQPError, OSError, TimeoutError, RuntimeError, asyncio.InvalidStateError)
+
+
+class AmqpTransport:
+    """One connection, kept up: while it is down consumers wait and publishes hold out until their deadline."""
+
+    def __init__(self, config: Bus) -> None:
+        self.config = config
+        self.user = unquote(urlsplit(config.url).username or "guest")
+        self._consumers: list[_Consumer] = []
+        self._connection: AbstractConnection | None = None
+        self._exchanges: dict[str, Any] = {}
+        self._up = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self._up.is_set()
+
+    async def open(self) -> None:
+        self._keeper = asyncio.create_task(self._stay_connected())
+        await self._wait_up(self.config.publish_seconds)
+
+    async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._connection is not None:
+            try:
+                await asyncio.wait_for(self._connection.close(), 5)
+            except _TROUBLE:
+                pass
+        self._up.clear()
+
+    async def declare(self, queues: Sequence[Queue]) -> None:
+        await self._wait_up(self.config.publish_seconds)
+        try:
+            async with asyncio.timeout(30):
+                channel = await self._channel()
+                for name, kind in EXCHANGES.items():
+                    await channel.declare_exchange(name, kind, durable=True)
+                for queue in queues:
+                    await self._declare(channel, queue)
+                await channel.close()
+        except _TROUBLE as error:
+            raise BusError(f"declaring queues: {type(error).__name__}: {error}") from error
+
+    async def publish(self, posts: Sequence[Post]) -> None:
+        try:
+            async with asyncio.timeout(self.config.publish_seconds):
+                await self._up.wait()
+                if len(posts) == 1:
+                    await self._send(posts[0])
+                    return
+                outcomes = await asyncio.gather(*(self._send(post) for post in posts), return_exceptions=True)
+        except _TROUBLE as error:
+            raise BusError(f"publishing: {type(error).__name__}: {error}") from error
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, Unroutable):
+                raise BusError(f"publishing: {type(failure).__name__}: {failure}") from failure
+        if failures:
+            raise failures[0]
+
+    async def consume(self, queue: Queue, receive: Receive, *, prefetch: int) -> Consumer:
+        consumer = _Consumer(self, queue, receive, prefetch)
+        self._consumers.append(consumer)
+        await self._wait_up(self.config.publish_seconds)
+        try:
+            await consumer.begin()
+        except _TROUBLE as error:
+            self._consumers.remove(consumer)
+            raise BusError(f"consuming {queue.name}: {type(error).__name__}: {error}") from error
+        return consumer
+
+    async def depth(self, queue: str) -> int | None:
+        await self._wait_up(self.config.publish_seconds)
+        channel = await self._channel()
+        try:
+            declared = await channel.declare_queue(queue, passive=True, timeout=CONNECT_SECONDS)
+            return int(declared.declaration_result.message_count or 0)
+        except aio_pika.exceptions.ChannelClosed:
+            return None
+        finally:
+            if not channel.is_closed:
+                await channel.close()
+
+    def forget(self, consumer: _Consumer) -> None:
+        """`consumer` has stopped for good."""
+        if consumer in self._consumers:
+            self._consumers.remove(consumer)
+
+    async def _channel(self, *, confirms: bool = True) -> AbstractChannel:
+        if self._connection is None:
+            raise BusError("the broker is not connected")
+        return await self._connection.channel(publisher_confirms=confirms, on_return_raises=True)
+
+    async def _declare(self, channel: AbstractChannel, queue: Queue) -> AbstractQueue:
+        if queue.private:
+            declared = await channel.declare_queue(queue.name, durable=False, exclusive=True, auto_delete=True)
+        else:
+            declared = await channel.declare_queue(queue.name, durable=True, arguments=self._arguments(queue))
+        for exchange, key in queue.bindings:
+            await declared.bind(exchange, key)
+        return declared
+
+    def _arguments(self, queue: Queue) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"x-queue-type": "quorum"}
+        if any(exchange == DEAD for exchange, _ in queue.bindings):
+            return {**arguments, "x-delivery-limit": NEVER}
+        return {
+            **arguments,
+            # The broker counts redeliveries, we count deliveries.
+            "x-delivery-limit": self.config.delivery_limit - 1,
+            "x-dead-letter-exchange": DEAD,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+
+    async def _send(self, post: Post) -> None:
+        exchange = self._exchanges[post.exchange]
+        try:
+            await exchange.publish(
+                _message(post.envelope, self.user), post.key, mandatory=post.exchange in (COMMANDS, ANSWERS)
+            )
+        except (PublishError, DeliveryError) as error:
+            if isinstance(error, PublishError):
+                raise Unroutable(f"no queue takes {post.key} from {post.exchange}") from error
+            raise
+
+    async def _wait_up(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._up.wait(), seconds)
+        except TimeoutError:
+            where = urlsplit(self.config.url)
+            raise BusError(f"connecting to the broker at {where.hostname}:{where.port} as {self.user}") from None
+
+    async def _stay_connected(self) -> None:
+        pause = RECONNECT_SECONDS[0]
+        while True:
+            try:
+                await self._connect()
+                pause = RECONNECT_SECONDS[0]
+                await self._lost()
+                log.warning("bus_connection_lost")
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.warning("bus_connection_failed", reason=f"{type(error).__name__}: {error}")
+            self._up.clear()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RECONNECT_SECONDS[1])
+
+    async def _lost(self) -> None:
+        """Return when the present connection is gone."""
+        closed = asyncio.Event()
+        if self._connection is not None:
+            self._connection.close_callbacks.add(lambda *_: closed.set())
+            if not self._connection.is_closed:
+                await closed.wait()
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            self._connection = await aio_pika.connect(self.config.url, heartbeat=10)
+            channel = await self._channel()
+            self._exchanges = {name: await channel.get_exchange(name, ensure=False) for name in EXCHANGES}
+        for consumer in list(self._consumers):
+            await consumer.begin()
+        self._up.set()
+
+
+class _Consumer:
+    def __init__(self, transport: AmqpTransport, queue: Queue, receive: Receive, prefetch: int) -> None:
+        self.transport, self.queue, self.receive, self.prefetch = transport, queue, receive, prefetch
+        self._channel: AbstractChannel | None = None
+        self._queue: AbstractQueue | None = None
+        self._tag = ""
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def begin(self) -> None:
+        """Consume on a fresh channel of the present connection."""
+        self._channel = await self.transport._channel(confirms=False)
+        await self._channel.set_qos(prefetch_count=self.prefetch)
+        if self.queue.private:
+            self._queue = await self.transport._declare(self._channel, self.queue)
+        else:
+            # A host's account may read its queue and may not declare it.
+            self._queue = await self._channel.get_queue(self.queue.name, ensure=False)
+        self._tag = await self._queue.consume(self._arrived)
+
+    async def stop(self, grace_seconds: float = 10.0) -> None:
+        self.transport.forget(self)
+        try:
+            if self._queue is not None:
+                await self._queue.cancel(self._tag, timeout=CONNECT_SECONDS)
+        except _TROUBLE:
+            pass
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=grace_seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        try:
+            if self._channel is not None:
+                await self._channel.close()
+        except _TROUBLE:
+            pass
+
+    async def _arrived(self, message: AbstractIncomingMessage) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            settlement = await self.receive(_delivery(message, self.queue.name))
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("receive_crashed", queue=self.queue.name)
+            settlement = Settlement.RETRY
+        try:
+            if settlement is Settlement.DONE:
+                await message.ack()
+            else:
+                await message.reject(requeue=settlement is Settlement.RETRY)
+        except _TROUBLE as error:
+            # The connection went while we worked: the broker delivers again, and the handler finds its work done.
+            log.info("settle_failed", queue=self.queue.name, reason=f"{type(error).__name__}: {error}")
+
+
+def _message(e: Envelope, user: str) -> aio_pika.Message:
+    """CloudEvents in binary mode: attributes as `cloudEvents:` headers, the body as it is."""
+    headers: dict[str, Any] = {
+        "cloudEvents:specversion": "1.0",
+        "cloudEvents:id": e.id,
+        "cloudEvents:type": e.type,
+        "cloudEvents:source": e.source,
+        "cloudEvents:time": e.time.astimezone(UTC).isoformat(timespec="microseconds"),
+    }
+    for name, value in (
+        ("subject", e.subject),
+        ("projectid", e.project_id),
+        ("requestid", e.request_id),
+        ("operationid", e.operation_id),
+        ("traceparent", e.traceparent),
+        ("commandid", e.command_id),
+        ("position", e.position),
+    ):
+        if value not in ("", None):
+            headers[f"cloudEvents:{name}"] = value
+    return aio_pika.Message(
+        e.body,
+        headers=headers,
+        content_type="application/json",
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        message_id=e.id,
+        type=e.type,
+        user_id=user,
+    )
+
+
+def _delivery(message: AbstractIncomingMessage, queue: str) -> Delivery:
+    headers = message.headers
+    death: Any = headers.get("x-death")
+    first = death[0] if isinstance(death, list) and death else {}
+    return Delivery(
+        envelope=_envelope(message),
+        queue=queue,
+        deliveries=int(str(headers.get("x-delivery-count") or 0)),
+        user=message.user_id or "",
+        died_in=str(first.get("queue", "")),
+        died_of=str(first.get("reason", "")),
+        exchange=str(first.get("exchange", "") or message.exchange or ""),
+        key=str((first.get("routing-keys") or [message.routing_key])[0] or ""),
+    )
+
+
+def _envelope(message: AbstractIncomingMessage) -> Envelope:
+    headers = message.headers
+
+    def text(name: str) -> str:
+        return str(headers.get(f"cloudEvents:{name}") or "")
+
+    position: Any = headers.get("cloudEvents:position")
+    try:
+        moment = datetime.fromisoformat(text("time"))
+    except ValueError:
+        moment = datetime.now(UTC)
+    return Envelope(
+        id=text("id") or str(message.message_id or ""),
+        type=text("type"),
+        source=text("source"),
+        time=moment,
+        body=message.body,
+        subject=text("subject"),
+        project_id=text("projectid"),
+        request_id=text("requestid"),
+        operation_id=text("operationid"),
+        traceparent=text("traceparent"),
+        command_id=text("commandid"),
+        position=None if position is None else int(position),
+    )

@@ -1,0 +1,76 @@
+"""Serving an agent on the bus: its commands are carried out and answered, its reports and heartbeats sent."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from skybus.bus.agent import Agent
+from skybus.bus.envelope import ANSWERS, CONDUCTOR, Post, seal
+from skybus.bus.message import Answer, Command, Failed, Message, Report
+from skybus.bus.runner import Runner, answer
+from skybus.bus.transport import BusError, Delivery, Transport, command_queue
+from skybus.errors import CloudError
+
+log = structlog.get_logger()
+
+
+class AgentServer:
+    """One agent, its queue and its heartbeat. A command is acknowledged after its answer was confirmed."""
+
+    def __init__(self, agent: Agent, transport: Transport, *, prefetch: int, report_seconds: float) -> None:
+        self.agent = agent
+        self.transport = transport
+        self.prefetch = prefetch
+        self.report_seconds = report_seconds
+        self.address = f"{agent.kind}.{agent.host}"
+        self._runner = Runner(transport, self.address, self._handle)
+        self._heart: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the agent, announce it, take commands."""
+        await self.agent.start(self.tell)
+        await self.tell(await self.agent.report(started=True))
+        await self._runner.consume(command_queue(self.address), prefetch=self.prefetch)
+        self._heart = asyncio.create_task(self._beat())
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Finish what is in hand; what runs on the host goes on running."""
+        if self._heart is not None:
+            self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
+        await self._runner.stop(grace_seconds)
+        await self.agent.close()
+
+    async def tell(self, report: Report) -> None:
+        """Send a report to the conductor."""
+        post = Post(exchange=ANSWERS, key=CONDUCTOR, envelope=seal(report, self.address))
+        await self.transport.publish([post])
+
+    async def _handle(self, delivery: Delivery, message: Message) -> None:
+        result = await self._carry_out(message)
+        await answer(self.transport, self.address, delivery.envelope, result)
+
+    async def _carry_out(self, message: Message) -> Answer:
+        handler = self.agent.handlers.get(type(message)) if isinstance(message, Command) else None
+        if handler is None:
+            return Failed(code="bus.not-for-us", reason=f"{self.address} does not carry out {message.TYPE}")
+        try:
+            return await handler(message)
+        except CloudError as error:
+            log.warning("command_failed", code=error.code, reason=error.reason, retry=error.retry)
+            return Failed(code=error.code, reason=error.reason, retry=error.retry, details=error.details)
+        except Exception as error:
+            log.exception("command_crashed")
+            return Failed(code="internal", reason=f"{self.address} ran into {type(error).__name__}", retry=True)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.report_seconds)
+            try:
+                await self.tell(await self.agent.report(started=False))
+            except (BusError, CloudError) as error:
+                log.warning("heartbeat_missed", reason=str(error))
+            except Exception:
+                log.exception("heartbeat_crashed")
