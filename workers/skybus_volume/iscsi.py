@@ -59,8 +59,13 @@ class Targets:
             await self.remove(found)
         taken = {target.tid for target in targets.values()}
         tid = next(number for number in range(1, len(taken) + 2) if number not in taken)
-        await self._make(tid, export, disk)
-        targets[export.iqn] = Target(tid=tid, iqn=export.iqn)
+        made = targets[export.iqn] = Target(tid=tid, iqn=export.iqn, accounts=[export.chap_user])
+        try:
+            await self._make(tid, export, disk)
+        except TgtRefused:
+            await self.remove(made)
+            del targets[export.iqn]
+            raise
 
     async def remove(self, target: Target) -> None:
         """Delete a target, closing its sessions, and its accounts. Content to find neither."""

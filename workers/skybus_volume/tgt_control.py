@@ -23,6 +23,8 @@ RESPONSE = struct.Struct("=II")
 PEER = struct.Struct("=iII")
 """pid, uid, gid, as SO_PEERCRED has them."""
 
+LONGEST_PATH = 107
+"""Bytes of a Unix socket's path."""
 NO_LUN = 2**64 - 1
 MOST_BYTES = 64 << 20
 SECONDS = 10.0
@@ -78,12 +80,19 @@ class TgtControl:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def usable(self) -> bool:
+        """Whether a socket can have that path; where it cannot, no daemon is."""
+        return len(os.fsencode(self.path)) <= LONGEST_PATH
+
     def pid(self) -> int | None:
         """The process that answers on the socket, or None when none does. Blocks for two seconds at most.
 
         The kernel says who listens, so this cannot be mistaken for another process as a recorded number can. Raises
         TgtSilent when somebody listens and does not take the connection.
         """
+        if not self.usable:
+            return None
         with socket.socket(socket.AF_UNIX) as peer:
             peer.settimeout(2.0)
             try:

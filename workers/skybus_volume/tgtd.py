@@ -13,7 +13,7 @@ import structlog
 
 from skybus.errors import CommandTroubled
 from skybus_volume.durable import make_folder, write_file
-from skybus_volume.tgt_control import Mode, Op, TgtControl, TgtSilent
+from skybus_volume.tgt_control import LONGEST_PATH, Mode, Op, TgtControl, TgtSilent
 
 log = structlog.get_logger()
 
@@ -22,8 +22,6 @@ CONTROL_PORT = 1
 THREADS_PER_LUN = "4"
 START_SECONDS = 15.0
 STOP_SECONDS = 10.0
-LONGEST_SOCKET = 107
-"""Bytes of a Unix socket's path."""
 
 
 class TargetDaemonFailed(CommandTroubled):
@@ -50,16 +48,18 @@ class Tgtd:
         """
         await asyncio.to_thread(self._prepare)
         pid = await asyncio.to_thread(self.control.pid)
+        if pid is not None and not await self._serves_portal():
+            if await self.control.ask("show its targets", Mode.TARGET, Op.SHOW):
+                # Moving it would cut off guests; that is for the operator to decide.
+                raise TargetDaemonFailed(
+                    f"the target daemon (process {pid}) serves another address than {self.portal}: stop it first"
+                )
+            await self.stop()
+            pid = None
         started = pid is None
         if pid is None:
             pid = await self._start()
         await asyncio.to_thread(write_file, self.pid_file, b"%d\n" % pid)
-        portals = await self.control.ask("show its portal", Mode.PORTAL, Op.SHOW)
-        if f"Portal: {self.portal}," not in portals:
-            # Moving it would cut off guests; that is for the operator to decide.
-            raise TargetDaemonFailed(
-                f"the target daemon (process {pid}) serves another address than {self.portal}: stop it first"
-            )
         log.info("target_daemon_runs", pid=pid, portal=self.portal, started=started)
         return started
 
@@ -88,9 +88,9 @@ class Tgtd:
             path.unlink(missing_ok=True)
 
     def _prepare(self) -> None:
-        if len(os.fsencode(self.control.path)) > LONGEST_SOCKET:
+        if not self.control.usable:
             raise TargetDaemonFailed(
-                f"the path of the target daemon's socket, {self.control.path}, is longer than {LONGEST_SOCKET} bytes: "
+                f"the path of the target daemon's socket, {self.control.path}, is longer than {LONGEST_PATH} bytes: "
                 "choose a shorter host.state_dir"
             )
         make_folder(self._folder)
@@ -104,8 +104,8 @@ class Tgtd:
                     if _reaped(pid):
                         raise TargetDaemonFailed(f"the target daemon ended at once: {self._last_words()}")
                     await asyncio.sleep(0.02)
-                state = await self.control.ask("show its state", Mode.SYSTEM, Op.SHOW)
-            if "iscsi: ready" not in state:
+                serves = await self._serves_portal()
+            if not serves:
                 raise TargetDaemonFailed(f"the target daemon cannot serve {self.portal}: {self._last_words()}")
         except (TimeoutError, TargetDaemonFailed, TgtSilent) as error:
             with contextlib.suppress(ProcessLookupError):
@@ -117,6 +117,11 @@ class Tgtd:
                 ) from error
             raise
         return pid
+
+    async def _serves_portal(self) -> bool:
+        """Whether initiators reach the daemon where we say. One whose address was taken runs on without any."""
+        shown = await self.control.ask("show its portal", Mode.PORTAL, Op.SHOW)
+        return f"Portal: {self.portal}," in shown
 
     def _spawn(self) -> int:
         """Start the process in a session of its own, so that no signal to the agent's group reaches it."""
@@ -149,12 +154,14 @@ class Tgtd:
             raise TargetDaemonFailed(f"{argv[0]} cannot be started: {error.strerror}") from error
 
     def _last_words(self) -> str:
-        """The end of the daemon's log, for an error's reason. tgtd does not log secrets."""
+        """What the daemon's log says of its trouble, for an error's reason. tgtd does not log secrets."""
         try:
             lines = self._log_file.read_text(errors="replace").strip().splitlines()
         except OSError:
             return "it left no log"
-        return "; ".join(lines[-3:]) or "it said nothing"
+        # tgtd goes on talking after it failed to open its address, so that the cause is seldom in the last lines.
+        telling = [line for line in lines if "iscsi_" in line] or lines
+        return "; ".join(telling[-3:]) or "it said nothing"
 
 
 async def _ended(pid: int) -> None:
