@@ -1,0 +1,5 @@
+"""The network agent: one host's end of every network that has a port there."""
+
+from skybus_network.build import build
+
+__all__ = ["build"]
