@@ -1,10 +1,10 @@
-"""Placement: what the conductor asks of the scheduler, and what it answers."""
+"""Placement: what the conductor asks of the scheduler, what it answers, what is announced of hosts."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from skybus.bus.message import Answer, Command
+from skybus.bus.message import Answer, Command, Event
 
 
 class Placed(Answer, frozen=True, kw_only=True):
@@ -35,3 +35,20 @@ class Place(Command, frozen=True, kw_only=True):
     availability_zone: str | None = None
     avoid: list[str] = []
     """Hosts that were tried in vain."""
+
+
+class ProviderChanged(Event, frozen=True, kw_only=True):
+    """A host came, went, or its capacity or use changed. Feeds the schedulers' host tables: a picture with a
+    `generation` not above the one that is known is old news."""
+
+    TYPE: ClassVar[str] = "skybus.placement.provider.changed.v1"
+    SUBJECT: ClassVar[str] = "host"
+    kind: str
+    host: str
+    generation: int
+    up: bool
+    enabled: bool
+    availability_zone: str
+    capacity: dict[str, int]
+    """By resource class: what may be claimed in all, reserve taken off and allocation ratio applied."""
+    used: dict[str, int]

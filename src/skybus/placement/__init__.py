@@ -1,0 +1,1 @@
+"""Placement: what every host has, and who claims how much of it."""

@@ -1,0 +1,127 @@
+"""Hosts and their capacity. `provider` rows are hosts of one kind (`compute`, `volume`); every change of a provider,
+of its inventory or of its claims bumps its generation, and so takes its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from skybus import clock
+from skybus.messages.placement import ProviderChanged
+from skybus.store import Store, Tx
+
+SEEN = """
+INSERT INTO placement.provider (kind, host, last_seen) VALUES ($1, $2, $3)
+ON CONFLICT (kind, host) DO UPDATE SET last_seen = $3
+RETURNING up, (xmax = 0) AS inserted
+"""
+RISE = "UPDATE placement.provider SET up = true WHERE kind = $1 AND host = $2 AND NOT up"
+STOCK = """
+INSERT INTO placement.inventory (kind, host, resource_class, total, reserved, allocation_ratio)
+SELECT $1, $2, * FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::float8[])
+ON CONFLICT (kind, host, resource_class) DO UPDATE
+   SET total = EXCLUDED.total, reserved = EXCLUDED.reserved, allocation_ratio = EXCLUDED.allocation_ratio
+ WHERE (inventory.total, inventory.reserved, inventory.allocation_ratio)
+       IS DISTINCT FROM (EXCLUDED.total, EXCLUDED.reserved, EXCLUDED.allocation_ratio)
+RETURNING resource_class
+"""
+SILENT = """
+UPDATE placement.provider SET up = false WHERE up AND last_seen < $1 RETURNING kind, host
+"""
+ENABLE = "UPDATE placement.provider SET enabled = $3, disabled_reason = $4 WHERE kind = $1 AND host = $2 RETURNING host"
+BUMP = "UPDATE placement.provider SET generation = generation + 1 WHERE kind = $1 AND host = $2"
+PICTURE = """
+SELECT p.kind, p.host, p.generation, p.up, p.enabled, p.availability_zone,
+       coalesce(json_object_agg(i.resource_class, floor((i.total - i.reserved) * i.allocation_ratio))
+                FILTER (WHERE i.host IS NOT NULL), '{}') AS capacity,
+       coalesce(json_object_agg(i.resource_class, i.used) FILTER (WHERE i.host IS NOT NULL), '{}') AS used
+  FROM placement.provider p LEFT JOIN placement.inventory i USING (kind, host)
+"""
+ONE_PICTURE = PICTURE + " WHERE p.kind = $1 AND p.host = $2 GROUP BY p.kind, p.host"
+ALL_PICTURES = PICTURE + " GROUP BY p.kind, p.host ORDER BY p.kind, p.host"
+USAGE = "SELECT host, resource_class, total, used FROM placement.inventory WHERE kind = $1"
+SERVICES = """
+SELECT kind, host, up, enabled, disabled_reason, availability_zone, last_seen
+  FROM placement.provider ORDER BY kind, host
+"""
+
+
+class Stock(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of one resource class a host has."""
+
+    total: int
+    reserved: int = 0
+    allocation_ratio: float = 1.0
+
+
+async def provider_heard(tx: Tx, kind: str, host: str, stock: Mapping[str, Stock]) -> bool:
+    """A host reported what it has. Answers whether it is new or back; announces it when anything changed."""
+    row = await tx.fetchrow(SEEN, kind, host, clock.now())
+    assert row is not None
+    risen = bool(row["inserted"]) or not row["up"]
+    if not row["up"]:
+        await tx.execute(RISE, kind, host)
+    changed = []
+    if stock:
+        changed = await tx.fetch(
+            STOCK,
+            kind,
+            host,
+            list(stock),
+            [one.total for one in stock.values()],
+            [one.reserved for one in stock.values()],
+            [one.allocation_ratio for one in stock.values()],
+        )
+    if risen or changed:
+        await provider_announce(tx, kind, host)
+    return risen
+
+
+async def providers_silent(tx: Tx, before: Any) -> list[tuple[str, str]]:
+    """Mark as down every host that was last heard before `before`; answer them as (kind, host)."""
+    silent = [(row["kind"], row["host"]) for row in await tx.fetch(SILENT, before)]
+    for kind, host in silent:
+        await provider_announce(tx, kind, host)
+    return silent
+
+
+async def provider_enable(tx: Tx, kind: str, host: str, enabled: bool, reason: str | None = None) -> bool:
+    """Let a host take new work, or not; answer whether there is such a host."""
+    found = await tx.fetchval(ENABLE, kind, host, enabled, reason)
+    if found is not None:
+        await provider_announce(tx, kind, host)
+    return found is not None
+
+
+async def provider_announce(tx: Tx, kind: str, host: str) -> None:
+    """Bump the generation and tell the schedulers."""
+    await tx.execute(BUMP, kind, host)
+    picture = await tx.fetchrow(ONE_PICTURE, kind, host)
+    if picture is not None:
+        tx.publish(ProviderChanged(**dict(picture)), project_id="")
+
+
+async def provider_pictures(store: Store | Tx) -> list[ProviderChanged]:
+    """Every host as it is now, in the form of the event that tells of it."""
+    return [ProviderChanged(**dict(row)) for row in await store.fetch(ALL_PICTURES)]
+
+
+async def provider_picture(store: Store | Tx, kind: str, host: str) -> ProviderChanged | None:
+    """One host as it is now."""
+    row = await store.fetchrow(ONE_PICTURE, kind, host)
+    return None if row is None else ProviderChanged(**dict(row))
+
+
+async def providers(store: Store | Tx) -> list[Any]:
+    """Rows of all hosts: kind, host, up, enabled, disabled_reason, availability_zone, last_seen."""
+    return await store.fetch(SERVICES)
+
+
+async def usage_by_host(store: Store | Tx, kind: str = "compute") -> dict[str, dict[str, tuple[int, int]]]:
+    """{host: {resource class: (total, used)}}."""
+    usage: dict[str, dict[str, tuple[int, int]]] = {}
+    for row in await store.fetch(USAGE, kind):
+        usage.setdefault(row["host"], {})[row["resource_class"]] = (row["total"], row["used"])
+    return usage

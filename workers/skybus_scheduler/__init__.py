@@ -1,0 +1,1 @@
+"""The scheduler: it chooses hosts, and claims what it chose."""
