@@ -1,0 +1,127 @@
+"""Volumes as disks of libvirt guests, and the secrets that open them. These functions block."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import libvirt
+import structlog
+
+from skybus.errors import CommandRefused, CommandTroubled
+from skybus.messages.compute import GuestVolume
+from skybus_compute.domain_xml import device_is_taken, disk_of, secret_usage, secret_xml, secrets_of, volume_xml
+from skybus_compute.libvirt_host import live_xml, look_up, must_look_up, stored_xml
+from skybus_compute.volume_device import device_name
+
+log = structlog.get_logger()
+
+LET_GO_SECONDS = 60.0
+"""How long a guest may take to let go of a disk."""
+ASK_AGAIN_SECONDS = 5.0
+LOOK_SECONDS = 0.2
+
+_LIVE, _CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
+
+
+def keep_secret(connection: Any, volume: GuestVolume) -> None:
+    """Have libvirt hold the volume's CHAP password, the newest that we were told."""
+    secret = _find_secret(connection, secret_usage(volume.attachment_id))
+    if secret is None:
+        secret = connection.secretDefineXML(secret_xml(volume))
+    secret.setValue(volume.target.chap_password.encode())
+
+
+def forget_secret(connection: Any, usage: str) -> None:
+    """Remove a secret. Content to find none."""
+    secret = _find_secret(connection, usage)
+    if secret is not None:
+        with contextlib.suppress(libvirt.libvirtError):  # somebody else was quicker
+            secret.undefine()
+
+
+def forget_secrets_of(connection: Any, domain: Any) -> None:
+    """Remove the secrets of all volumes that a guest has."""
+    for usage in {*secrets_of(live_xml(domain)), *secrets_of(stored_xml(domain))}:
+        forget_secret(connection, usage)
+
+
+def attach(connection: Any, server_id: str, volume: GuestVolume) -> None:
+    """Give a guest the volume, live when it runs, and in its definition, whichever is missing.
+
+    Raises CommandRefused when there is no guest or its device name is taken, libvirtError when QEMU cannot log in.
+    """
+    domain = must_look_up(connection, server_id)
+    flags = _where_missing(domain, volume)
+    if not flags:
+        return
+    keep_secret(connection, volume)
+    try:
+        domain.attachDeviceFlags(volume_xml(volume), flags)
+    except libvirt.libvirtError:
+        if (
+            disk_of(stored_xml(domain), volume.volume_id) is None
+            and disk_of(live_xml(domain), volume.volume_id) is None
+        ):
+            forget_secret(connection, secret_usage(volume.attachment_id))
+        raise
+
+
+def detach(connection: Any, server_id: str, volume_id: str, attachment_id: str) -> None:
+    """Take the volume from the guest and wait until it has let go. Content to find no guest or no disk.
+
+    Raises CommandTroubled when the guest holds on to it.
+    """
+    domain = look_up(connection, server_id)
+    if domain is not None:
+        if domain.isActive():
+            _detach_live(domain, volume_id)
+        disk = disk_of(stored_xml(domain), volume_id)
+        if disk is not None:
+            domain.detachDeviceFlags(ET.tostring(disk, encoding="unicode"), _CONFIG)
+    forget_secret(connection, secret_usage(attachment_id))
+
+
+def _where_missing(domain: Any, volume: GuestVolume) -> int:
+    flags = 0
+    running = bool(domain.isActive())
+    for flag, definition in ((_LIVE, live_xml(domain) if running else None), (_CONFIG, stored_xml(domain))):
+        if definition is None or disk_of(definition, volume.volume_id) is not None:
+            continue
+        if device_is_taken(definition, device_name(volume.device)):
+            raise CommandRefused(f"the guest has another disk as {volume.device}", code="compute.device-taken")
+        flags |= flag
+    return flags
+
+
+def _detach_live(domain: Any, volume_id: str) -> None:
+    """Ask the guest, and ask again: one that is still booting does not hear the first time."""
+    until = time.monotonic() + LET_GO_SECONDS
+    ask_at = 0.0
+    while domain.isActive() and (disk := disk_of(live_xml(domain), volume_id)) is not None:
+        now = time.monotonic()
+        if now >= until:
+            raise CommandTroubled("the guest does not let go of the volume", code="compute.volume-held")
+        if now >= ask_at:
+            _ask_to_let_go(domain, disk)
+            ask_at = time.monotonic() + ASK_AGAIN_SECONDS
+        time.sleep(LOOK_SECONDS)
+
+
+def _ask_to_let_go(domain: Any, disk: ET.Element) -> None:
+    try:
+        domain.detachDeviceFlags(ET.tostring(disk, encoding="unicode"), _LIVE)
+    except libvirt.libvirtError as error:
+        # QEMU refuses a second request while the first is pending; whether the disk goes decides, not this call.
+        log.info("volume_unplug_refused", domain=domain.name(), said=error.get_error_message())
+
+
+def _find_secret(connection: Any, usage: str) -> Any | None:
+    try:
+        return connection.secretLookupByUsage(libvirt.VIR_SECRET_USAGE_TYPE_ISCSI, usage)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_SECRET:
+            return None
+        raise
