@@ -1,0 +1,92 @@
+"""The command lines of the programs in `ops/`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from .shape import Shape
+from .state import State
+from .trouble import Trouble
+
+
+def guarded(work: Callable[[], int | None]) -> int:
+    """Run `work`; show trouble as text instead of a traceback. The exit status."""
+    try:
+        return work() or 0
+    except Trouble as trouble:
+        print(f"\n{trouble.text()}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at its end
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; run it again to go on", file=sys.stderr)
+        return 130
+
+
+def up_command() -> int:
+    """`ops/up`."""
+    from .bring_up import Wishes, up
+
+    parser = argparse.ArgumentParser(prog="ops/up", description="Bring a cloud up on this machine, or repair it.")
+    parser.add_argument("--simulated", action="store_true", help="simulated hypervisor, disks and networks: no root")
+    parser.add_argument("--workers", action="store_true", help="with --simulated: processes over RabbitMQ, not one")
+    parser.add_argument("--hosts", type=int, default=4, metavar="N", help="with --simulated: how many hosts (4)")
+    parser.add_argument("--gateways", type=int, default=2, metavar="N", help="processes that share the API's port (2)")
+    parser.add_argument("--port", type=int, metavar="N", help="port of the API; any free one otherwise")
+    parser.add_argument("--restart", action="store_true", help="restart our processes, to take up changed code")
+    parser.add_argument("--no-first-server", action="store_true", help="leave the cloud empty")
+    parser.add_argument("--no-client", action="store_true", help="do not install the openstack command")
+    asked = parser.parse_args()
+    shape = Shape.asked(simulated=asked.simulated, workers=asked.workers, hosts=asked.hosts, gateways=asked.gateways)
+    wishes = Wishes(shape, asked.port, not asked.no_first_server, not asked.no_client, asked.restart)
+    return guarded(lambda: up(State.here(), wishes))
+
+
+def down_command() -> int:
+    """`ops/down`."""
+    from .take_down import down
+
+    parser = argparse.ArgumentParser(prog="ops/down", description="Stop the cloud; guests are shut down too.")
+    parser.add_argument("--purge", action="store_true", help="remove the cloud and all that it made on this machine")
+    asked = parser.parse_args()
+    return guarded(lambda: down(State.here(), purge=asked.purge))
+
+
+def status_command() -> int:
+    """`ops/status`."""
+    from .status import show
+
+    parser = argparse.ArgumentParser(prog="ops/status", description="Show what runs, and how it is.")
+    parser.parse_args()
+    return guarded(lambda: show(State.here()))
+
+
+def test_command() -> int:
+    """`ops/test`."""
+    from .testing import PARTS, test
+
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    parser = argparse.ArgumentParser(
+        prog="ops/test", description="Run all checks and tests. Arguments after `--` go to pytest."
+    )
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all without any")
+    parser.add_argument("--strict", action="store_true", help="also fail on left-overs that do not bear our name")
+    asked = parser.parse_args(sys.argv[1:at])
+    for part in asked.parts:
+        if part not in PARTS:
+            parser.error(f"no part is called {part}")
+    return guarded(lambda: test(asked.parts or list(PARTS), sys.argv[at + 1 :], strict=asked.strict))
+
+
+def fresh_check_command() -> int:
+    """`ops/fresh-check`."""
+    from .fresh import fresh_check
+
+    parser = argparse.ArgumentParser(prog="ops/fresh-check", description="Try ops/up on a clean minimal Debian 12.")
+    parser.add_argument("--keep", action="store_true", help="leave the tried root in place, to look around in it")
+    asked = parser.parse_args()
+    return guarded(lambda: fresh_check(keep=asked.keep))

@@ -1,0 +1,66 @@
+"""Do tasks that wait for each other in as little time as their order allows."""
+
+from __future__ import annotations
+
+import concurrent.futures as futures
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from .progress import Progress
+from .trouble import Trouble
+
+
+@dataclass(frozen=True)
+class Task:
+    """One line of the progress display. `do` may return a few words about what it found or did."""
+
+    name: str
+    do: Callable[[], str | None]
+    needs: tuple[str, ...]
+
+
+class Plan:
+    """Tasks by name; each starts as soon as all that it needs are done, on a thread of its own."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.tasks: dict[str, Task] = {}
+
+    def add(self, name: str, do: Callable[[], str | None], needs: Iterable[str] = ()) -> None:
+        """Add a task; what it needs must have been added before (so there are no circles)."""
+        wants = tuple(needs)
+        missing = [need for need in wants if need not in self.tasks]
+        assert not missing, f"{name} needs unknown tasks: {missing}"
+        self.tasks[name] = Task(name, do, wants)
+
+    def run(self) -> None:
+        """Run all. After the first failure nothing new starts; what runs is awaited. Raises the first Trouble."""
+        waiting = dict(self.tasks)
+        done: set[str] = set()
+        running: dict[futures.Future[None], str] = {}
+        failure: BaseException | None = None
+        with futures.ThreadPoolExecutor(max_workers=len(self.tasks) or 1) as pool:
+            while running or (waiting and failure is None):
+                if failure is None:
+                    for name in [name for name, task in waiting.items() if done.issuperset(task.needs)]:
+                        running[pool.submit(self.one, waiting.pop(name))] = name
+                ended, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
+                for future in ended:
+                    name = running.pop(future)
+                    error = future.exception()
+                    if error is None:
+                        done.add(name)
+                    elif failure is None:
+                        failure = error
+        if failure is not None:
+            raise failure
+
+    def one(self, task: Task) -> None:
+        """Run one task under its progress line. Any surprise becomes a Trouble that names the task."""
+        with self.progress.step(task.name) as step:
+            try:
+                step.note = task.do() or ""
+            except Trouble:
+                raise
+            except Exception as error:
+                raise Trouble(f"{task.name}: {type(error).__name__}: {error}") from error
