@@ -127,7 +127,7 @@ class AmqpTransport:
     async def _channel(self, *, confirms: bool = True) -> AbstractChannel:
         if self._connection is None:
             raise BusError("the broker is not connected")
-        return await self._connection.channel(publisher_confirms=confirms, on_return_raises=True)
+        return await self._connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
 
     async def _declare(self, channel: AbstractChannel, queue: Queue) -> AbstractQueue:
         if queue.private:

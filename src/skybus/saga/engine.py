@@ -59,13 +59,16 @@ class Engine:
 
         await self._turn(operation_id, move)
 
-    async def answered(self, operation_id: str, command_id: str, answer: Answer) -> None:
-        """Take in an answer; one that nobody awaits is left alone."""
+    async def answered(self, operation_id: str, command_id: str, answer: Answer, *, source: str) -> None:
+        """Take in an answer from `source`; one that nobody awaits, or awaits from somebody else, is left alone."""
 
         async def move(tx: Tx, op: Operation, saga: Saga) -> None:
             awaited = op.awaiting.get(command_id)
             if op.state not in ("running", "undoing") or awaited is None or awaited.answer_type is not None:
                 log.info("answer_not_awaited", operation=op.id, state=op.state)
+                return
+            if awaited.to != source:
+                log.error("answer_from_somebody_else", operation=op.id, to=awaited.to, source=source)
                 return
             if isinstance(answer, Failed):
                 await self._failed(tx, op, saga, problem_of(answer))

@@ -1,0 +1,84 @@
+"""Dead letters: messages that nobody could handle, kept so that they can be listed, understood and sent again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skybus import clock
+from skybus.bus.envelope import COMMANDS, Envelope
+from skybus.bus.transport import Delivery
+from skybus.messages.operations import MessageDied
+from skybus.store import Store, Tx
+from skybus.store.relay import post_of
+
+INSERT = """
+INSERT INTO bus.dead_letter (id, exchange, routing_key, queue, reason, type, source, subject, project_id, request_id,
+                             operation_id, command_id, traceparent, time, body, died_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+ON CONFLICT (id) DO UPDATE SET died_at = EXCLUDED.died_at, reason = EXCLUDED.reason, replayed_at = NULL
+"""
+LIST = """
+SELECT id, queue, reason, type, source, subject, request_id, died_at, replayed_at
+  FROM bus.dead_letter WHERE replayed_at IS NULL OR $1 ORDER BY died_at DESC LIMIT $2
+"""
+SHOW = """
+SELECT *, id AS message_id, NULL::bigint AS position FROM bus.dead_letter WHERE id = $1
+"""
+REPLAYED = "UPDATE bus.dead_letter SET replayed_at = $2 WHERE id = $1"
+COUNT = "SELECT count(*) FROM bus.dead_letter WHERE replayed_at IS NULL"
+REASONS = {
+    "rejected": "refused: nobody there can understand it or ever carry it out (see the log of its consumer)",
+    "delivery_limit": "failed every time it was delivered (see the log of its consumer)",
+}
+
+
+async def dead_letter_insert(tx: Tx, delivery: Delivery) -> None:
+    """Keep a message, and announce that it died."""
+    e: Envelope = delivery.envelope
+    reason = REASONS.get(delivery.died_of, delivery.died_of)
+    body = e.body.decode("utf-8", errors="backslashreplace").replace("\0", "\\0")
+    await tx.execute(
+        INSERT,
+        e.id,
+        delivery.exchange,
+        delivery.key,
+        delivery.died_in,
+        reason,
+        e.type,
+        e.source,
+        e.subject,
+        e.project_id,
+        e.request_id,
+        e.operation_id,
+        e.command_id,
+        e.traceparent,
+        e.time,
+        body,
+        clock.now(),
+    )
+    tx.publish(MessageDied(message_id=e.id, message_type=e.type, queue=delivery.died_in, reason=reason), project_id="")
+
+
+async def dead_letter_list(store: Store, *, replayed: bool = False, limit: int = 1000) -> list[Any]:
+    """Newest first."""
+    return await store.fetch(LIST, replayed, limit)
+
+
+async def dead_letter_get(store: Store | Tx, message_id: str) -> Any:
+    """One dead letter, whole, or None."""
+    return await store.fetchrow(SHOW, message_id)
+
+
+async def dead_letter_replay(tx: Tx, message_id: str) -> bool:
+    """Send a dead letter again to where it was going; answer whether there is one."""
+    row = await dead_letter_get(tx, message_id)
+    if row is None:
+        return False
+    tx.posts.append(post_of({**dict(row), "exchange": row["exchange"] or COMMANDS}))
+    await tx.execute(REPLAYED, message_id, clock.now())
+    return True
+
+
+async def dead_letter_count(store: Store) -> int:
+    """How many wait."""
+    return int(await store.fetchval(COUNT))

@@ -1,0 +1,108 @@
+"""The conductor on the bus: it begins operations, takes in answers and reports, sweeps what is overdue, and collects
+the dead letters. Any number of conductors share the queue; a row's lock decides who moves an operation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import asyncpg
+import structlog
+
+from skybus.bus.envelope import ANSWERS, CONDUCTOR, DEAD
+from skybus.bus.message import Answer, Message, Report
+from skybus.bus.runner import Runner
+from skybus.bus.transport import BusError, Delivery, Queue, Settlement, Transport
+from skybus.errors import CloudError
+from skybus.messages.operations import BeginOperation, InterruptOperation
+from skybus.saga.engine import Engine
+from skybus.store import Store, Tx
+from skybus_conductor.dead_letters import dead_letter_insert
+from skybus_conductor.reports import REPORTS
+from skybus_conductor.sagas import SAGAS
+from skybus_conductor.sweeps import SWEEPS
+
+log = structlog.get_logger()
+
+INBOX = Queue(name="skybus.answers", bindings=((ANSWERS, CONDUCTOR),))
+DEAD_LETTERS = Queue(name="skybus.dead", bindings=((DEAD, ""),))
+DUE_SECONDS = 0.25
+"""Between two looks for operations past their deadline."""
+
+ReportHandler = Callable[[Tx, Any], Awaitable[None]]
+
+
+class Conductor:
+    """One conductor. `user` is the broker account that the control plane's own processes share."""
+
+    def __init__(self, store: Store, transport: Transport, *, user: str) -> None:
+        self.store = store
+        self.user = user
+        self.engine = Engine(store, SAGAS)
+        self.reports: Mapping[type[Report], ReportHandler] = REPORTS
+        self._inbox = Runner(transport, CONDUCTOR, self._handle)
+        self._transport = transport
+        self._dead: Any = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, *, prefetch: int) -> None:
+        """Take answers and reports, and begin to sweep."""
+        await self._inbox.consume(INBOX, prefetch=prefetch)
+        self._dead = await self._transport.consume(DEAD_LETTERS, self._collect, prefetch=16)
+        self._tasks = [asyncio.create_task(self._sweep_operations())]
+        self._tasks += [asyncio.create_task(sweep.run(self.store)) for sweep in SWEEPS]
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Finish the answers in hand."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._inbox.stop(grace_seconds)
+        if self._dead is not None:
+            await self._dead.stop(grace_seconds)
+
+    async def _handle(self, delivery: Delivery, message: Message) -> None:
+        self._believe(delivery, message)
+        envelope = delivery.envelope
+        if isinstance(message, BeginOperation):
+            await self.engine.begin(message.operation_id)
+        elif isinstance(message, InterruptOperation):
+            await self.engine.interrupt(message.operation_id)
+        elif isinstance(message, Answer):
+            await self.engine.answered(envelope.operation_id, envelope.command_id, message, source=envelope.source)
+        elif isinstance(message, Report) and type(message) in self.reports:
+            async with self.store.transaction() as tx:
+                await self.reports[type(message)](tx, message)
+        else:
+            raise CloudError(f"the conductor has no use for a {message.TYPE}", code="bus.not-for-us")
+
+    def _believe(self, delivery: Delivery, message: Message) -> None:
+        """A host speaks for itself alone. The broker has checked the account's name; here the message is held to it."""
+        source, user = delivery.envelope.source, delivery.user
+        if user not in (source, self.user):
+            raise CloudError(f"the account {user!r} speaks as {source!r}", code="bus.impostor")
+        host = getattr(message, "host", None)
+        if isinstance(message, Report) and host is not None and source.partition(".")[2] != host:
+            raise CloudError(f"{source!r} reports for the host {host!r}", code="bus.impostor")
+
+    async def _collect(self, delivery: Delivery) -> Settlement:
+        """Keep a dead letter where it can be listed and replayed."""
+        try:
+            async with self.store.transaction() as tx:
+                await dead_letter_insert(tx, delivery)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("dead_letter_waits", reason=str(error))
+            await asyncio.sleep(1)
+            return Settlement.RETRY
+        return Settlement.DONE
+
+    async def _sweep_operations(self) -> None:
+        while True:
+            await asyncio.sleep(DUE_SECONDS)
+            try:
+                await self.engine.sweep()
+            except (CloudError, BusError, OSError, TimeoutError, asyncpg.PostgresError) as error:
+                log.warning("sweep_failed", reason=f"{type(error).__name__}: {error}")
+            except Exception:
+                log.exception("sweep_crashed")
