@@ -77,9 +77,9 @@ def tap_check(tap: str) -> None:
 def id_check(value: str, what: str) -> None:
     """Raises `CommandRefused` unless `value` is a UUID in its usual form: ids become parts of paths."""
     try:
-        usual = str(uuid.UUID(value))
+        usual: str | None = str(uuid.UUID(value))
     except ValueError:
-        usual = ""
+        usual = None
     if usual != value:
         raise refused(f"the {what} id is not a UUID")
 

@@ -33,7 +33,7 @@ def guard_text(names: Names, networks: Mapping[str, KnownNetwork], quarantined: 
     entries: dict[str, str] = dict.fromkeys(quarantined, "drop")
     outgoing: dict[str, str] = {}
     ours: set[str] = set(quarantined)
-    for network in networks.values():
+    for network in sorted(networks.values(), key=lambda network: network.id):
         tunnel = names.tunnel(network.id)
         ours |= {tunnel, names.dhcp_veth(network.id), *(port.tap for port in network.ports.values())}
         if (mac := network.segment.dhcp_mac) is not None and network.segment.kind == "vxlan":
@@ -41,7 +41,7 @@ def guard_text(names: Names, networks: Mapping[str, KnownNetwork], quarantined: 
             chains += [_chain(f"in_{suffix}", _tunnel_in(mac)), _chain(f"out_{suffix}", _tunnel_out(network.segment))]
             entries[tunnel] = f"jump in_{suffix}"
             outgoing[tunnel] = f"jump out_{suffix}"
-        for port in network.ports.values():
+        for port in sorted(network.ports.values(), key=lambda port: port.port_id):
             if port.port_security:
                 chain = f"port_{_identifier(port.port_id)}"
                 chains.append(_chain(chain, port_rules(port)))

@@ -53,6 +53,8 @@ class Links:
     def __init__(self, netlink: Any, where: str) -> None:
         self._netlink = netlink
         self._where = where
+        # The kernel refuses a second listing on a socket while the first is under way.
+        self._lock = asyncio.Lock()
 
     @classmethod
     async def open(cls, namespace: str | None) -> Self:
@@ -79,11 +81,7 @@ class Links:
     async def dump(self) -> dict[str, Link]:
         """Every interface by name."""
         async with self._doing("list interfaces"):
-            return {link.name: link async for link in self._each_link()}
-
-    async def _each_link(self) -> AsyncIterator[Link]:
-        async for message in await self._netlink.link("dump"):
-            yield _link(message)
+            return {link.name: link for link in [_link(m) async for m in await self._netlink.link("dump")]}
 
     async def find(self, name: str) -> Link | None:
         """One interface, or None."""
@@ -99,9 +97,16 @@ class Links:
         return None
 
     async def add(self, name: str, kind: str, **attributes: Any) -> Link:
-        """Make an interface and look at it."""
+        """Make an interface and look at it. One that is there is taken as it is: a listing that others' changes
+        interrupted may have missed it."""
+        from pyroute2.netlink.exceptions import NetlinkError
+
         async with self._doing(f"make {kind} {name}"):
-            await self._netlink.link("add", ifname=name, kind=kind, **attributes)
+            try:
+                await self._netlink.link("add", ifname=name, kind=kind, **attributes)
+            except NetlinkError as error:
+                if error.code != EXISTS:
+                    raise
         link = await self.find(name)
         if link is None:
             raise CommandTroubled(f"{kind} {name} vanished as it was made")
@@ -156,7 +161,7 @@ class Links:
         from pyroute2.netlink.exceptions import NetlinkError
 
         try:
-            async with asyncio.timeout(NETLINK_SECONDS):
+            async with self._lock, asyncio.timeout(NETLINK_SECONDS):
                 yield
         except TimeoutError:
             raise CommandTroubled(
