@@ -88,5 +88,6 @@ def fresh_check_command() -> int:
 
     parser = argparse.ArgumentParser(prog="ops/fresh-check", description="Try ops/up on a clean minimal Debian 12.")
     parser.add_argument("--keep", action="store_true", help="leave the tried root in place, to look around in it")
+    parser.add_argument("--if-changed", action="store_true", help="only when what it proves was changed lately")
     asked = parser.parse_args()
-    return guarded(lambda: fresh_check(keep=asked.keep))
+    return guarded(lambda: fresh_check(keep=asked.keep, if_changed=asked.if_changed))
