@@ -4,7 +4,7 @@ the dead letters. Any number of conductors share the queue; a row's lock decides
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -17,10 +17,11 @@ from skybus.bus.transport import BusError, Delivery, Queue, Settlement, Transpor
 from skybus.errors import CloudError
 from skybus.messages.operations import BeginOperation, InterruptOperation
 from skybus.saga.engine import Engine
-from skybus.store import Store, Tx
+from skybus.store import Store
+from skybus_conductor.cloud import Cloud
 from skybus_conductor.dead_letters import dead_letter_insert
-from skybus_conductor.reports import REPORTS
-from skybus_conductor.sagas import SAGAS
+from skybus_conductor.reports import ReportHandler, reports
+from skybus_conductor.sagas import sagas
 from skybus_conductor.sweeps import SWEEPS
 
 log = structlog.get_logger()
@@ -30,17 +31,15 @@ DEAD_LETTERS = Queue(name="skybus.dead", bindings=((DEAD, ""),))
 DUE_SECONDS = 0.25
 """Between two looks for operations past their deadline."""
 
-ReportHandler = Callable[[Tx, Any], Awaitable[None]]
-
 
 class Conductor:
     """One conductor. `user` is the broker account that the control plane's own processes share."""
 
-    def __init__(self, store: Store, transport: Transport, *, user: str) -> None:
+    def __init__(self, store: Store, transport: Transport, cloud: Cloud, *, user: str) -> None:
         self.store = store
         self.user = user
-        self.engine = Engine(store, SAGAS)
-        self.reports: Mapping[type[Report], ReportHandler] = REPORTS
+        self.engine = Engine(store, sagas(cloud))
+        self.reports: Mapping[type[Report], ReportHandler] = reports(cloud)
         self._inbox = Runner(transport, CONDUCTOR, self._handle)
         self._transport = transport
         self._dead: Any = None
@@ -69,6 +68,8 @@ class Conductor:
             await self.engine.begin(message.operation_id)
         elif isinstance(message, InterruptOperation):
             await self.engine.interrupt(message.operation_id)
+        elif isinstance(message, Answer) and not envelope.operation_id:
+            log.debug("answer_to_nobody", source=envelope.source)
         elif isinstance(message, Answer):
             await self.engine.answered(envelope.operation_id, envelope.command_id, message, source=envelope.source)
         elif isinstance(message, Report) and type(message) in self.reports:

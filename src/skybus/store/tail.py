@@ -61,6 +61,7 @@ class Tail:
         """Loop time at which the log was last known to be read to its end."""
         self._followers: dict[Follower, str] = {}
         self._subjects: dict[str, asyncio.Event] = {}
+        self._moved = asyncio.Condition()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -85,6 +86,15 @@ class Tail:
             self._followers.pop(follower, None)
 
         return end
+
+    async def beyond(self, position: int, timeout: float) -> bool:
+        """Return true as soon as the log goes beyond `position`, false after `timeout` seconds without."""
+        try:
+            async with asyncio.timeout(timeout), self._moved:
+                await self._moved.wait_for(lambda: self.position > position)
+        except TimeoutError:
+            return False
+        return True
 
     async def wait_for_subject(self, subject: str, timeout: float) -> None:
         """Return when an event about `subject` passes, or after `timeout` seconds."""
@@ -135,6 +145,8 @@ class Tail:
                 self._hand_on(LoggedEvent(**dict(row)))
             self.position = rows[-1]["position"] if len(rows) == 500 else head
         self.caught_up_at = looked_at
+        async with self._moved:
+            self._moved.notify_all()
 
     def _hand_on(self, event: LoggedEvent) -> None:
         waiting = self._subjects.get(event.subject)

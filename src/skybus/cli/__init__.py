@@ -1,0 +1,80 @@
+"""The `skybus` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from skybus.bus.transport import BusError
+from skybus.config import ConfigError
+from skybus.errors import CloudError
+
+WORKERS = ("conductor", "scheduler", "compute", "volume", "network", "metering")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every subcommand; each is a function in a module of this package, imported when it is called."""
+    top = argparse.ArgumentParser(prog="skybus", description="Skybus, a cloud operating system.")
+    top.add_argument("--config", help="path of skybus.toml (default: SKYBUS_CONFIG)")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    commands.add_parser("migrate", help="bring the database's schema up to date")
+    bootstrap = commands.add_parser("bootstrap", help="create the admin, roles, catalog, flavors; safe to repeat")
+    bootstrap.add_argument("--password-file", required=True, help="file with the admin's password")
+    topology = commands.add_parser("topology", help="declare the exchanges and queues on the broker")
+    topology.add_argument("--host", action="append", default=[], help="a host with agents; may be given many times")
+
+    commands.add_parser("gateway", help="run a gateway")
+    worker = commands.add_parser("worker", help="run a worker")
+    worker.add_argument("name", choices=WORKERS)
+    commands.add_parser("all", help="run everything in one process, on the memory transport")
+
+    status = commands.add_parser("status", help="hosts, queues, dead letters, running operations")
+    status.add_argument("--json", action="store_true")
+    trace = commands.add_parser("trace", help="the whole story of a request")
+    trace.add_argument("request_id")
+    trace.add_argument("--logs", help="folder of the processes' logs (default: log beside the configuration)")
+    doctor = commands.add_parser("doctor", help="compare database, hypervisors, networks and volumes")
+    doctor.add_argument("--json", action="store_true")
+    letters = commands.add_parser("dead-letters", help="messages that nobody could handle")
+    letters.add_argument("action", choices=("list", "show", "replay"))
+    letters.add_argument("id", nargs="?")
+    letters.add_argument("--replayed", action="store_true", help="list those that were replayed, too")
+    schemas = commands.add_parser("schemas", help="write the message schemas from the message classes")
+    schemas.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; answer its exit status."""
+    args = parser().parse_args(argv)
+    try:
+        return _run(args)
+    except (ConfigError, CloudError, BusError) as error:
+        sys.stderr.write(f"skybus {args.command}: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command in ("gateway", "worker", "all"):
+        from skybus.cli import run
+
+        return run.main(args)
+    if args.command in ("migrate", "bootstrap", "topology", "schemas"):
+        from skybus.cli import setup
+
+        return setup.main(args)
+    if args.command == "doctor":
+        from skybus.cli import doctor
+
+        return doctor.main(args)
+    from skybus.cli import look
+
+    return look.main(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

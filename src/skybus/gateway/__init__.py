@@ -1,0 +1,1 @@
+"""The front door: all APIs behind one port."""

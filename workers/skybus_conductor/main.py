@@ -1,0 +1,63 @@
+"""The conductor's process."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from skybus.bus.transport import Transport
+from skybus.config import Config
+from skybus.identity.keys import Keys
+from skybus.identity.tokens import Tokens
+from skybus.store import Store
+from skybus.store.relay import Relay
+from skybus_conductor.cloud import Cloud
+from skybus_conductor.worker import Conductor
+
+IMAGE_TOKEN_SECONDS = 900
+CONTROL_USER = "skybus"
+"""The broker account of the control plane's own processes."""
+
+
+def cloud_of(config: Config) -> Cloud:
+    """What the sagas know of this cloud."""
+    tokens = Tokens(Keys(config.gateway.token_key_dir))
+    return Cloud(
+        gateway_url=config.gateway.url,
+        issue_image_token=partial(tokens.issue_image_token, seconds=IMAGE_TOKEN_SECONDS),
+        allocation_ratios={
+            "VCPU": config.scheduler.cpu_allocation_ratio,
+            "MEMORY_MB": config.scheduler.ram_allocation_ratio,
+            "DISK_GB": config.scheduler.disk_allocation_ratio,
+        },
+    )
+
+
+class Part:
+    """The store, the relay and a conductor."""
+
+    def __init__(self, config: Config, transport: Transport) -> None:
+        self.config = config
+        self.transport = transport
+        self.store = Store(config.need_database(), "conductor")
+        self.relay = Relay(self.store, transport)
+        self.conductor = Conductor(self.store, transport, cloud_of(config), user=CONTROL_USER)
+        self._started = False
+
+    @property
+    def ready(self) -> bool:
+        return self._started and self.transport.connected
+
+    async def start(self) -> None:
+        """Database, bus, relay, then work."""
+        await self.store.open()
+        await self.transport.open()
+        await self.relay.start()
+        await self.conductor.start(prefetch=self.config.bus.prefetch)
+        self._started = True
+
+    async def stop(self) -> None:
+        """The other way round."""
+        await self.conductor.stop(self.config.worker.grace_seconds)
+        await self.relay.stop()
+        await self.transport.close()
+        await self.store.close()

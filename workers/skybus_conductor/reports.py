@@ -1,0 +1,64 @@
+"""What hosts report by themselves: heartbeats with what is on them, and changes that they noticed.
+
+A report is taken in, in one transaction, and what it shows is compared with what should be: a reconciler a kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any
+
+from skybus.bus.message import Report
+from skybus.compute.hosts import host_heard
+from skybus.messages.compute import GuestChanged, HypervisorReport
+from skybus.messages.network import NetworkReport
+from skybus.messages.volume import PoolReport
+from skybus.network.agents import agent_heard
+from skybus.placement.inventory import Stock, provider_heard
+from skybus.store import Tx
+from skybus.volume.pools import pool_heard
+from skybus_conductor.cloud import Cloud
+from skybus_conductor.reconcilers import exports, guests, ports
+
+ReportHandler = Callable[[Tx, Any], Awaitable[None]]
+
+
+async def hypervisor_reported(cloud: Cloud, tx: Tx, report: HypervisorReport) -> None:
+    """A compute host is there, has this, and these guests are on it."""
+    await host_heard(tx, report)
+    amounts = {"VCPU": report.vcpus, "MEMORY_MB": report.memory_mib, "DISK_GB": report.disk_gib}
+    stock = {
+        name: Stock(total=amount, allocation_ratio=cloud.allocation_ratios.get(name, 1.0))
+        for name, amount in amounts.items()
+    }
+    await provider_heard(tx, "compute", report.host, stock)
+    await guests.reconcile(tx, report)
+
+
+async def guest_changed(tx: Tx, report: GuestChanged) -> None:
+    """A guest powered off, crashed or was started behind our back."""
+    await guests.follow(tx, report.server_id, report.host, report.power_state)
+
+
+async def network_reported(tx: Tx, report: NetworkReport) -> None:
+    """A network agent is there, and these ports are wired on its host."""
+    await agent_heard(tx, report)
+    await ports.reconcile(tx, report)
+
+
+async def pool_reported(tx: Tx, report: PoolReport) -> None:
+    """A storage host is there, with this much room and these volumes and exports."""
+    await pool_heard(tx, report)
+    await provider_heard(tx, "volume", report.host, {"DISK_GB": Stock(total=report.capacity_gib)})
+    await exports.reconcile(tx, report)
+
+
+def reports(cloud: Cloud) -> Mapping[type[Report], ReportHandler]:
+    """What to do with each kind of report."""
+    return {
+        HypervisorReport: partial(hypervisor_reported, cloud),
+        GuestChanged: guest_changed,
+        NetworkReport: network_reported,
+        PoolReport: pool_reported,
+    }

@@ -1,0 +1,126 @@
+"""Create a server: a host with room, its ports wired there, the guest booted.
+
+The gateway has made the server's row and its ports in the transaction that accepted the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from skybus.bus.message import Answer
+from skybus.compute.orders import instance_metadata, spawn_order
+from skybus.compute.server_life import server_booted, server_fail, server_placed, server_wired
+from skybus.compute.servers import server_get
+from skybus.messages.compute import DestroyGuest, GuestSpawned
+from skybus.messages.placement import Place, Placed
+from skybus.network.binding import plug_order, port_bind, port_unbind, port_up, unplug_order
+from skybus.network.ports import ports_of_server, ports_release
+from skybus.placement.claims import claim_release
+from skybus.saga.engine import INTERRUPTED
+from skybus.saga.operations import Operation
+from skybus.saga.saga import Order, Saga, Step
+from skybus.store import Tx
+from skybus_conductor.cloud import Cloud
+from skybus_conductor.peers import tell_peers
+
+
+async def place(tx: Tx, op: Operation) -> Sequence[Order]:
+    """Ask for a host, and for the claim on it."""
+    server = await server_get(tx, op.resource_id)
+    wanted = {"VCPU": server["vcpus"], "MEMORY_MB": server["memory_mib"], "DISK_GB": server["disk_gib"]}
+    command = Place(
+        consumer_id=op.resource_id,
+        project_id=op.project_id,
+        kind="compute",
+        resources=wanted,
+        availability_zone=server["availability_zone"],
+    )
+    return [Order(to="scheduler", command=command)]
+
+
+async def placed(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
+    """Note the host, and bind the ports to it."""
+    answer = answers[""]
+    assert isinstance(answer, Placed)
+    op.memo["host"] = answer.host
+    await server_placed(tx, op.resource_id, answer.host)
+    for port in await ports_of_server(tx, op.resource_id):
+        await port_bind(tx, port["id"], answer.host)
+
+
+async def unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
+    """Give the room back. Fine when there is none."""
+    for port in await ports_of_server(tx, op.resource_id):
+        await port_unbind(tx, port["id"])
+    await claim_release(tx, op.resource_id)
+
+
+async def wire(tx: Tx, op: Operation) -> Sequence[Order]:
+    """Plug every port, all at the same time."""
+    metadata = await instance_metadata(tx, op.resource_id)
+    host = op.memo["host"]
+    return [
+        Order(to=f"network.{host}", command=await plug_order(tx, port["id"], host, metadata), key=port["id"])
+        for port in await ports_of_server(tx, op.resource_id)
+    ]
+
+
+async def wired(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
+    """The ports work; the other hosts of their networks hear of this one."""
+    for port_id in answers:
+        await port_up(tx, port_id)
+    await tell_peers(tx, op.resource_id)
+    await server_wired(tx, op.resource_id)
+
+
+async def unwire(tx: Tx, op: Operation) -> Sequence[Order]:
+    """Take the ports off the host."""
+    host = op.memo.get("host")
+    if host is None:
+        return []
+    return [
+        Order(to=f"network.{host}", command=await unplug_order(tx, port["id"]), key=port["id"])
+        for port in await ports_of_server(tx, op.resource_id)
+    ]
+
+
+async def spawned(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
+    """The guest runs: the server is ACTIVE."""
+    answer = answers[""]
+    assert isinstance(answer, GuestSpawned)
+    await server_booted(tx, op.resource_id, answer.power_state, answer.vnc_port)
+
+
+async def unspawn(tx: Tx, op: Operation) -> Sequence[Order]:
+    """Remove the guest, however far it came."""
+    return [Order(to=f"compute.{op.memo['host']}", command=DestroyGuest(server_id=op.resource_id))]
+
+
+async def unwound(tx: Tx, op: Operation) -> None:
+    """Nothing is left on any host: free the ports, and say why in the server's fault."""
+    await ports_release(tx, op.resource_id)
+    error = op.error or {}
+    if error.get("code") != INTERRUPTED:
+        await server_fail(
+            tx, op.resource_id, error.get("code", "internal"), error.get("reason", ""), error.get("details")
+        )
+
+
+def saga(cloud: Cloud) -> Saga:
+    """The steps, each with its way back."""
+
+    async def spawn(tx: Tx, op: Operation) -> Sequence[Order]:
+        server = await server_get(tx, op.resource_id)
+        token = cloud.issue_image_token(server["image_id"])
+        order = await spawn_order(tx, op.resource_id, image_token=token, gateway_url=cloud.gateway_url)
+        return [Order(to=f"compute.{op.memo['host']}", command=order)]
+
+    return Saga(
+        kind="server_create",
+        steps=(
+            Step(name="place", do=place, apply=placed, undone=unplaced),
+            Step(name="wire", do=wire, apply=wired, undo=unwire),
+            Step(name="spawn", do=spawn, apply=spawned, undo=unspawn, seconds=300),
+        ),
+        unwound=unwound,
+    )
