@@ -143,6 +143,15 @@ class Wire:
         """Whether a frame with `payload` in it arrives within `seconds`."""
         return self.find(lambda frame: payload in frame, seconds) is not None
 
+    def send_until(self, frame: bytes, heard: Callable[[float], object]) -> bool:
+        """Send `frame` until it is `heard` (called with seconds to wait); whether it ever was. A bridge takes a moment
+        to see that a tap was plugged in, and drops what comes before."""
+        for _ in range(round(BOUND_SECONDS / 0.5)):
+            self.send(frame)
+            if heard(0.5):
+                return True
+        return False
+
     def close(self) -> None:
         """Pull the plug."""
         os.close(self._fd)
@@ -187,10 +196,10 @@ class Guest:
             return False
         return True
 
-    def pings(self, address: str) -> bool:
-        """Whether one of three pings is answered."""
+    def pings(self, address: str, tries: int = 3) -> bool:
+        """Whether one of so many pings is answered, each within a second."""
         argv = ["ip", "netns", "exec", self.namespace, "ping", "-c1", "-W1", address]
-        return any(subprocess.run(argv, check=False, capture_output=True, timeout=20).returncode == 0 for _ in range(3))
+        return any(subprocess.run(argv, check=False, capture_output=True, timeout=20).returncode == 0 for _ in range(tries))
 
     def get(self, path: str, headers: str = "") -> tuple[int, bytes]:
         """Status and body that the metadata service answers with."""

@@ -193,7 +193,7 @@ async def test_an_unknown_tap_in_use_is_kept_and_silenced_until_we_are_told_of_i
         path.unlink()
     second = await start(config)
     assert orders[0].binding.tap in interfaces(config)
-    assert not await asyncio.to_thread(guests[0].pings, "10.71.0.12")
+    assert not await asyncio.to_thread(guests[0].pings, "10.71.0.12", 1)
     await second.plug(orders[0])
     assert await asyncio.to_thread(guests[0].pings, "10.71.0.12")
 
