@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable
 from pathlib import Path
 
 import msgspec
-import structlog
 
-from skybus_volume.pool import IQN_PREFIX, LUN, Export
-from skybus_volume.tgt_control import Mode, Op, Refusal, TgtControl, TgtRefused, field
+from skybus_volume.pool import LUN, Export
+from skybus_volume.tgt_control import Mode, Op, Refusal, TgtControl, TgtRefused, TgtSilent, field
 
-log = structlog.get_logger()
+CLOSE_SECONDS = 15.0
+"""Deadline for the end of all sessions of a target; writes under way are finished first."""
+CLOSE_PAUSE = 0.02
 
 
 class Target(msgspec.Struct, kw_only=True):
@@ -20,7 +22,8 @@ class Target(msgspec.Struct, kw_only=True):
 
     tid: int
     iqn: str
-    sessions: int = 0
+    connections: list[tuple[int, int]] = []
+    """Number of the session and of the connection in it, for each initiator that is logged in."""
     serials: dict[int, str] = {}
     """SCSI serial number by LUN."""
     files: dict[int, str] = {}
@@ -68,13 +71,46 @@ class Targets:
             raise
 
     async def remove(self, target: Target) -> None:
-        """Delete a target, closing its sessions, and its accounts. Content to find neither."""
-        await self._unless(
-            Refusal.NO_TARGET,
-            self._control.ask("delete a target", Mode.TARGET, Op.DELETE, tid=target.tid, force=True),
-        )
+        """Shut a target, end its sessions, delete it and its accounts. Content to find none of them.
+
+        Raises TgtRefused, TgtSilent.
+        """
+        for address in target.addresses:
+            # First of all: whoever is put out below must not come in again.
+            body = field("initiator-address", address)
+            await self._unless(
+                {Refusal.NO_TARGET, Refusal.NO_ADDRESS},
+                self._control.ask("shut an initiator out", Mode.TARGET, Op.UNBIND, tid=target.tid, body=body),
+            )
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                now: Target | None = target
+                while now and not await self._deleted(now):
+                    await asyncio.sleep(CLOSE_PAUSE)
+                    now = (await self.all()).get(target.iqn)
+        except TimeoutError as error:
+            raise TgtSilent(f"the sessions of {target.iqn} did not end in {CLOSE_SECONDS:g} seconds") from error
         for user in target.accounts:
             await self._drop_account(user)
+
+    async def _deleted(self, target: Target) -> bool:
+        """Delete a target that is at rest; put out who is in one that is not, and return False: look again later.
+
+        tgtd refuses to delete a disk with commands under way, by force too, so that an initiator that keeps writing
+        would keep its target.
+        """
+        for connection in target.connections:
+            await self._unless(
+                {Refusal.NO_TARGET, Refusal.NO_SESSION, Refusal.NO_CONNECTION},
+                self._control.ask(
+                    "close a connection", Mode.CONNECTION, Op.DELETE, tid=target.tid, connection=connection
+                ),
+            )
+        if target.connections:
+            return False
+        done = self._control.ask("delete a target", Mode.TARGET, Op.DELETE, tid=target.tid, force=True)
+        refusal = await self._unless({Refusal.NO_TARGET, Refusal.TARGET_ACTIVE, Refusal.LUN_ACTIVE}, done)
+        return refusal in (None, Refusal.NO_TARGET)
 
     async def _make(self, tid: int, export: Export, disk: Path) -> None:
         """A new target lets nobody in until an address is bound to it, which comes last, after the password."""
@@ -97,22 +133,25 @@ class Targets:
 
     async def _drop_account(self, user: str) -> None:
         ask = self._control.ask("delete an account", Mode.ACCOUNT, Op.DELETE, body=field("user", user))
-        await self._unless(Refusal.NO_USER, ask)
+        await self._unless({Refusal.NO_USER}, ask)
 
-    async def _unless(self, expected: Refusal, asking: Awaitable[str]) -> None:
-        """Wait for an answer; a refusal for the expected reason is as good."""
+    async def _unless(self, expected: set[Refusal], asking: Awaitable[str]) -> int | None:
+        """Wait for an answer; return the number of a refusal that is expected. Raises TgtRefused for another."""
         try:
             await asking
         except TgtRefused as error:
-            if error.number != expected:
+            if error.number not in expected:
                 raise
+            return error.number
+        return None
 
     async def _show(self) -> str:
         return await self._control.ask("show its targets", Mode.TARGET, Op.SHOW)
 
 
 _TARGET = re.compile(r"^Target (\d+): (\S+)$")
-_NEXUS = re.compile(r"^\s*I_T nexus: \d+$")
+_SESSION = re.compile(r"^\s*I_T nexus: (\d+)$")
+_CONNECTION = re.compile(r"^\s*Connection: (\d+)$")
 _LUN = re.compile(r"^\s*LUN: (\d+)$")
 _SERIAL = re.compile(r"^\s*SCSI SN: (.*)$")
 _FILE = re.compile(r"^\s*Backing store path: (.*)$")
@@ -121,7 +160,7 @@ _FILE = re.compile(r"^\s*Backing store path: (.*)$")
 def parse_targets(text: str) -> list[Target]:
     """Read what `tgtadm --mode target --op show` prints. Pure; lines that it does not know are skipped."""
     targets: list[Target] = []
-    section, lun = "", 0
+    section, session, lun = "", 0, 0
     for line in text.splitlines():
         if match := _TARGET.match(line):
             targets.append(Target(tid=int(match[1]), iqn=match[2]))
@@ -131,7 +170,7 @@ def parse_targets(text: str) -> list[Target]:
         elif line.endswith(" information:"):
             section = line.strip().removesuffix(" information:")
         elif section == "I_T nexus":
-            targets[-1].sessions += bool(_NEXUS.match(line))
+            session = _read_connection(targets[-1], session, line)
         elif section == "LUN":
             lun = _read_lun(targets[-1], lun, line)
         elif section == "Account" and line.strip():
@@ -139,6 +178,15 @@ def parse_targets(text: str) -> list[Target]:
         elif section == "ACL" and line.strip():
             targets[-1].addresses.append(line.strip())
     return targets
+
+
+def _read_connection(target: Target, session: int, line: str) -> int:
+    """Take one line about a session, and return the number of the session that the next line is about."""
+    if match := _SESSION.match(line):
+        return int(match[1])
+    if match := _CONNECTION.match(line):
+        target.connections.append((session, int(match[1])))
+    return session
 
 
 def _read_lun(target: Target, lun: int, line: str) -> int:
@@ -150,8 +198,3 @@ def _read_lun(target: Target, lun: int, line: str) -> int:
     elif match := _FILE.match(line):
         target.files[lun] = match[1]
     return lun
-
-
-def is_ours(iqn: str) -> bool:
-    """Whether a target's name is of our making."""
-    return iqn.startswith(IQN_PREFIX)

@@ -38,6 +38,7 @@ class Mode(IntEnum):
     TARGET = 1
     UNIT = 2
     PORTAL = 3
+    CONNECTION = 6
     ACCOUNT = 7
 
 
@@ -48,6 +49,7 @@ class Op(IntEnum):
     DELETE = 1
     SHOW = 2
     BIND = 3
+    UNBIND = 4
     UPDATE = 5
 
 
@@ -55,7 +57,12 @@ class Refusal(IntEnum):
     """The refusals that we tell apart."""
 
     NO_TARGET = 4
+    NO_SESSION = 6
+    NO_CONNECTION = 7
+    NO_ADDRESS = 13
     NO_USER = 15
+    TARGET_ACTIVE = 19
+    LUN_ACTIVE = 20
 
 
 class TgtRefused(CommandTroubled):
@@ -105,15 +112,27 @@ class TgtControl:
             return pid
 
     async def ask(
-        self, doing: str, mode: Mode, op: Op, *, tid: int = -1, lun: int = NO_LUN, force: bool = False, body: str = ""
+        self,
+        doing: str,
+        mode: Mode,
+        op: Op,
+        *,
+        tid: int = -1,
+        lun: int = NO_LUN,
+        connection: tuple[int, int] = (0, 0),
+        force: bool = False,
+        body: str = "",
     ) -> str:
-        """Send one message, and return the text that comes back. `doing` says in errors what was being done.
+        """Send one message, and return the text that comes back.
+
+        `doing` says in errors what was being done; `connection` is the number of a session and of a connection in it.
 
         Raises TgtRefused, TgtSilent.
         """
         content = body.encode() + b"\0" if body else b""
+        session, number = connection
         length = REQUEST.size + len(content)
-        request = REQUEST.pack(mode, op, b"iscsi", length, tid, 0, lun, 0, 0, 0, 0, 0, force) + content
+        request = REQUEST.pack(mode, op, b"iscsi", length, tid, session, lun, number, 0, 0, 0, 0, force) + content
         try:
             async with asyncio.timeout(SECONDS):
                 error, text = await self._exchange(request)

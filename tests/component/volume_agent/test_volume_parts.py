@@ -196,10 +196,10 @@ async def _hold(locks: Locks) -> None:
 
 def test_what_tgt_shows_is_read() -> None:
     whole, half = parse_targets(SHOWN)
-    assert (whole.tid, whole.iqn, whole.sessions) == (1, f"iqn.2026-01.org.skybus:{ATTACHMENT}", 1)
+    assert (whole.tid, whole.iqn, whole.connections) == (1, f"iqn.2026-01.org.skybus:{ATTACHMENT}", [(3, 0)])
     assert (whole.accounts, whole.addresses) == (["user-aa"], ["127.0.0.1"])
     assert (whole.serials[1], whole.files[1]) == (VOLUME, f"/state/volumes/disks/{VOLUME}.raw")
-    assert (half.tid, half.sessions, half.accounts, half.addresses, half.files) == (7, 0, [], [], {})
+    assert (half.tid, half.connections, half.accounts, half.addresses, half.files) == (7, [], [], [], {})
     assert parse_targets("") == []
 
 

@@ -248,6 +248,33 @@ async def test_a_session_that_is_open_ends_with_its_export(agent: VolumeAgent, t
             await asyncio.wait_for(hear.readuntil(b"wrote 4096"), 2)
 
 
+async def test_an_initiator_that_keeps_writing_is_put_out_all_the_same(agent: VolumeAgent, config: Config) -> None:
+    """tgtd refuses to delete a disk with commands under way; the agent must not."""
+    pid = tgtd_pid(config)
+    for _ in range(3):
+        target = await made_and_exported(agent)
+        url = f"iscsi://{target.chap_user}%{target.chap_password}@{target.portal}/{target.iqn}/{target.lun}"
+        busy = await asyncio.create_subprocess_exec(
+            *["qemu-img", "bench", "-w", "-c", "1000000", "-d", "32", "-s", "4096", "-f", "raw", url],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            disk = config.host.state_dir / "volumes" / "disks" / f"{VOLUME}.raw"
+            await until(lambda disk=disk: disk.stat().st_blocks > 1000)  # type: ignore[misc]
+            await agent.unexport(UnexportVolume(volume_id=VOLUME, attachment_id=ATTACHMENT))
+            assert await exports(agent) == []
+            held = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+            assert str(disk) not in held
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                busy.kill()
+            await busy.wait()
+        await agent.remove(RemoveVolume(volume_id=VOLUME))
+    assert tgtd_pid(config) == pid, "no crash on the way"
+
+
 async def test_other_credentials_for_the_same_attachment_replace_the_first(agent: VolumeAgent, tmp_path: Path) -> None:
     first = await made_and_exported(agent)
     second = (await agent.export(export_order(password="a-newer-Secret-1"))).target
