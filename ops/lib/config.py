@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .hosts import Host
 from .postgres import Postgres
-from .rabbitmq import RabbitMQ
+from .rabbitmq import CONTROL, RabbitMQ
 from .shape import Service, Shape
 from .state import State, write_private
 
@@ -52,7 +52,7 @@ def control(
 def agent(state: State, shape: Shape, ports: Mapping[str, int], rabbitmq: RabbitMQ, service: Service) -> Sections:
     """For an agent on a host."""
     return {
-        "bus": {"url": rabbitmq.url(service.name)},
+        "bus": {"url": rabbitmq.url(service.name if shape.real else CONTROL)},
         "worker": {"http_host": "127.0.0.1", "http_port": ports[service.name]},
         **on_host(state, shape, ports),
     }

@@ -15,18 +15,18 @@ from pathlib import Path
 from . import health, processes, users
 from .shell import run, succeeds
 from .state import State, cache_dir, write_private
-from .trouble import Trouble
 
 UNDERLAY = "underlay"
 """The device that carries a host's own address inside its namespace."""
 NETNS = Path("/run/netns")
+GUEST_USER = "libvirt-qemu"
+"""Guests run as this user, never as root."""
 
 INIT = """#!/bin/sh
 # Runs in the host's own mount, network and UTS namespace; becomes the daemon it is given.
 set -e
 base=$1; name=$2; guests=$3; shift 3
 hostname "$name"
-mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/libvirt
 if [ -c /dev/kvm ]; then
@@ -112,21 +112,13 @@ class Host:
         write_private(
             self.base / "etc" / "virtlogd.conf", 'log_outputs = "3:stderr"\nmax_size = 4194304\nmax_backups = 1\n'
         )
-        user = self.guest_user()
+        user = GUEST_USER
         write_private(
             self.base / "etc" / "qemu.conf",
             f'security_driver = "none"\nuser = "{user}"\ngroup = "{user}"\n'
             "dynamic_ownership = 1\nremember_owner = 0\ncgroup_controllers = [ ]\nnamespaces = [ ]\n"
             'vnc_listen = "127.0.0.1"\nlog_timestamp = 1\n',
         )
-
-    def guest_user(self) -> str:
-        """The user that guests run as: never root, unless it cannot reach the state folder."""
-        name = "libvirt-qemu"
-        with contextlib.suppress(KeyError, Trouble):
-            users.need_reach(name, self.folder)
-            return name
-        return "root"
 
     def seed_capabilities(self) -> bool:
         """Give libvirtd what an earlier one found out about QEMU; it checks by itself whether that still holds."""
@@ -148,9 +140,10 @@ class Host:
 
     def command(self, daemon: str) -> list[str | Path]:
         """A daemon inside the host's namespaces. Each program replaces the one before, so the pid stays."""
+        init = ["sh", self.base / "init.sh", self.base, self.name, GUEST_USER, f"/usr/sbin/{daemon}"]
         return [
-            "ip", "netns", "exec", self.namespace, "unshare", "--mount", "--uts",
-            "sh", self.base / "init.sh", self.base, self.name, self.guest_user(), f"/usr/sbin/{daemon}",
+            "ip", "netns", "exec", self.namespace, "unshare", "--mount", "--uts", "--propagation", "private",
+            *users.with_open_path(GUEST_USER, [self.state.root], init),
         ]  # fmt: skip
 
     def domains(self) -> list[str]:

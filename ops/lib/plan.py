@@ -34,14 +34,14 @@ class Plan:
         self.tasks[name] = Task(name, do, wants)
 
     def run(self) -> None:
-        """Run all. After the first failure nothing new starts; what runs is awaited. Raises the first Trouble."""
+        """Run all. After the first failure nothing new starts; what runs is awaited. Raises Trouble."""
         waiting = dict(self.tasks)
         done: set[str] = set()
         running: dict[futures.Future[None], str] = {}
-        failure: BaseException | None = None
+        failures: list[BaseException] = []
         with futures.ThreadPoolExecutor(max_workers=len(self.tasks) or 1) as pool:
-            while running or (waiting and failure is None):
-                if failure is None:
+            while running or (waiting and not failures):
+                if not failures:
                     for name in [name for name, task in waiting.items() if done.issuperset(task.needs)]:
                         running[pool.submit(self.one, waiting.pop(name))] = name
                 ended, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
@@ -50,10 +50,10 @@ class Plan:
                     error = future.exception()
                     if error is None:
                         done.add(name)
-                    elif failure is None:
-                        failure = error
-        if failure is not None:
-            raise failure
+                    else:
+                        failures.append(error)
+        if failures:
+            raise together(failures)
 
     def one(self, task: Task) -> None:
         """Run one task under its progress line. Any surprise becomes a Trouble that names the task."""
@@ -64,3 +64,10 @@ class Plan:
                 raise
             except Exception as error:
                 raise Trouble(f"{task.name}: {type(error).__name__}: {error}") from error
+
+
+def together(failures: list[BaseException]) -> BaseException:
+    """One error that says what all of them say."""
+    if len(failures) == 1 or not all(isinstance(failure, Trouble) for failure in failures):
+        return failures[0]
+    return Trouble("several things failed:\n" + "\n".join(f"- {f.text()}" for f in failures if isinstance(f, Trouble)))

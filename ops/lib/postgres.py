@@ -82,9 +82,6 @@ class Postgres:
         self.home.mkdir(mode=0o711)
         self.data.mkdir(mode=0o700)
         users.give(self.user, self.data)
-        if self.user:
-            users.need_reach(self.user, self.data.parent)
-            users.need_reach(self.user, self.programs)
         password = self.home / "password"
         write_private(password, self.state.secret("postgres-admin"))
         users.give(self.user, password)
@@ -151,7 +148,11 @@ class Postgres:
     def command(self, program: str, *words: str | Path) -> list[str]:
         """A program of this cluster, run as its user."""
         argv = [str(self.programs / program), *[str(word) for word in words]]
-        return users.argv_as(self.user, argv) if self.user else argv
+        if not self.user:
+            return argv
+        installation = self.programs.parent
+        folders = [self.home] if users.may_reach(self.user, installation) else [self.home, installation]
+        return users.argv_as_reaching(self.user, folders, argv)
 
     def env(self) -> dict[str, str]:
         """Nothing of the operator's own PG* settings may reach the cluster."""

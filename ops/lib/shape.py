@@ -40,7 +40,12 @@ class Shape:
         return "host-1" if self.real else "sim"
 
     def accounts(self) -> Mapping[str, Mapping[str, str]]:
-        """The broker account of each agent and what it may do there."""
+        """The broker account of each agent and what it may do there.
+
+        Simulated agents speak for many hosts, which no account may: they share the control plane's.
+        """
+        if not self.real:
+            return {}
         names = self.host_names()
         return {f"{kind}.{self.agent_host()}": agent_permissions(kind, names) for kind in AGENTS}
 

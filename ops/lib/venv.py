@@ -149,7 +149,7 @@ def stamp_path() -> Path:
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Two clouds of one checkout may come up at once; they share the environment."""
-    folder().parent.mkdir(parents=True, exist_ok=True)
-    with folder().with_name(f"{folder().name}.lock").open("w") as file:
+    folder().mkdir(parents=True, exist_ok=True)
+    with (folder() / "skybus.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
