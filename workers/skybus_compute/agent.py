@@ -76,10 +76,10 @@ class ComputeAgent:
 
     async def start(self, tell: Tell) -> None:
         """Connect to the hypervisor. Raises CommandTroubled when it does not answer."""
-        self._tell = tell
         await self.hypervisor.start(self._noticed)
         for guest in await self.hypervisor.guests():
             self._known.setdefault(guest.server_id, guest.power_state)
+        self._tell = tell  # only now: the first report says how everything was found
 
     async def close(self) -> None:
         """Stop looking; guests go on running."""
@@ -94,6 +94,9 @@ class ComputeAgent:
         taken_at = datetime.now(UTC)
         facts = await self.hypervisor.facts()
         guests = await self.hypervisor.guests()
+        for guest in guests:
+            if guest.power_state != self._known.get(guest.server_id):
+                self._noticed(guest.server_id)  # an event may have been lost, as while libvirtd was restarted
         return HypervisorReport(
             host=self.host,
             taken_at=taken_at,

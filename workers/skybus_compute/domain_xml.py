@@ -49,25 +49,25 @@ def guest_element(server_id: str, project_id: str, mark: str) -> ET.Element:
     return ET.Element(GUEST_TAG, server=server_id, project=project_id, mark=mark)
 
 
-def volume_xml(volume: GuestVolume) -> str:
+def volume_xml(server_id: str, volume: GuestVolume) -> str:
     """A volume as a device to attach."""
-    return ET.tostring(_volume_disk(volume), encoding="unicode")
+    return ET.tostring(_volume_disk(server_id, volume), encoding="unicode")
 
 
-def secret_xml(volume: GuestVolume) -> str:
+def secret_xml(usage_name: str) -> str:
     """The secret that holds a volume's CHAP password. Private: libvirt gives it to QEMU and to nobody else.
 
     Not ephemeral, or a guest with volumes could not be started again after libvirtd was.
     """
     secret = ET.Element("secret", ephemeral="no", private="yes")
     usage = _add(secret, "usage", type="iscsi")
-    _add(usage, "target", secret_usage(volume.attachment_id))
+    _add(usage, "target", usage_name)
     return ET.tostring(secret, encoding="unicode")
 
 
-def secret_usage(attachment_id: str) -> str:
-    """The name of an attachment's secret."""
-    return f"skybus/{attachment_id}"
+def secret_usage(server_id: str, attachment_id: str) -> str:
+    """The name of an attachment's secret; it begins as all of that server's do, and has no slash, as libvirt wants."""
+    return f"skybus.{server_id}.{attachment_id}"
 
 
 # --- reading
@@ -110,11 +110,6 @@ def disk_of(domain: ET.Element, volume_id: str) -> ET.Element | None:
 def device_is_taken(domain: ET.Element, device: str) -> bool:
     """Whether a disk has that target name."""
     return domain.find(f"devices/disk/target[@dev='{device}']") is not None
-
-
-def secrets_of(domain: ET.Element) -> list[str]:
-    """The names of the secrets that the domain's disks use."""
-    return [usage for secret in domain.iterfind("devices/disk/source/auth/secret") if (usage := secret.get("usage"))]
 
 
 # --- writing, piece by piece
@@ -174,7 +169,7 @@ def _devices(order: SpawnGuest, files: GuestFiles) -> ET.Element:
     devices.append(_root_disk(order, files))
     if order.config_drive:
         devices.append(_config_drive(files))
-    devices.extend([_volume_disk(volume) for volume in order.volumes])
+    devices.extend([_volume_disk(order.server_id, volume) for volume in order.volumes])
     _add(devices, "controller", type="usb", model="none")
     devices.extend([_interface(port) for port in order.ports])
     serial = _add(devices, "serial", type="pty")
@@ -210,7 +205,7 @@ def _config_drive(files: GuestFiles) -> ET.Element:
     return disk
 
 
-def _volume_disk(volume: GuestVolume) -> ET.Element:
+def _volume_disk(server_id: str, volume: GuestVolume) -> ET.Element:
     """QEMU is its own initiator: no device of the volume's ever appears on the host."""
     target = volume.target
     disk = ET.Element("disk", type="network", device="disk")
@@ -221,7 +216,7 @@ def _volume_disk(volume: GuestVolume) -> ET.Element:
         raise CommandRefused("the volume's portal is not address:port", code="command.malformed")
     _add(source, "host", name=name.strip("[]"), port=port)
     auth = _add(source, "auth", username=target.chap_user)
-    _add(auth, "secret", type="iscsi", usage=secret_usage(volume.attachment_id))
+    _add(auth, "secret", type="iscsi", usage=secret_usage(server_id, volume.attachment_id))
     _add(disk, "target", dev=device_name(volume.device), bus="virtio")
     _add(disk, "serial", volume.volume_id)
     return disk

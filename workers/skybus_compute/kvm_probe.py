@@ -31,7 +31,7 @@ _PROGRAM = bytes.fromhex(
     "66ea677c00000800"  # far jump into the 64-bit segment
     "b900c2eb0b ffc9 75fc"  # ecx = 200,000,000; count down
     "b02a e6f4 f4"  # out 0xf4, 0x2a; hlt
-    "0f1f0000000000"  # alignment
+    "0f1f00"  # alignment
     "0000000000000000 00000000009a2000"  # gdt: null, 64-bit code
     "0f00 787c0000"  # gdtr: its limit and its address
 )

@@ -36,6 +36,12 @@ START_SECONDS = 90.0
 """Deadline of a guest's start: QEMU logs in to every volume in it."""
 SLACK_SECONDS = 10.0
 LOOK_SECONDS = 0.25
+_WITH_ALL = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
 ASK_AGAIN_SECONDS = 5.0
 
 
@@ -52,10 +58,15 @@ class LibvirtHypervisor:
         self._link: LibvirtLink | None = None
         self._noticed: Noticed | None = None
         self._facts: HostFacts | None = None
+        self._accelerator: asyncio.Task[Accelerator] | None = None
 
     async def start(self, noticed: Noticed) -> None:
-        """Connect. Raises CommandTroubled when libvirtd is not there in time or the folder cannot be written."""
+        """Connect. Raises CommandTroubled when libvirtd is not there in time or the folder cannot be written.
+
+        Whether KVM works is found out meanwhile; the first guest that is defined waits for it.
+        """
         self._noticed = noticed
+        self._accelerator = asyncio.create_task(self._choose_accelerator())
         try:
             await asyncio.to_thread(self._guests_dir.mkdir, 0o711, parents=True, exist_ok=True)
         except OSError as error:
@@ -68,6 +79,9 @@ class LibvirtHypervisor:
         """Disconnect; guests go on running."""
         self._noticed = None
         await self._cache.close()
+        if self._accelerator is not None:
+            self._accelerator.cancel()
+            await asyncio.gather(self._accelerator, return_exceptions=True)
         if self._link is not None:
             await self._link.close()
 
@@ -95,10 +109,11 @@ class LibvirtHypervisor:
         if await self.find(order.server_id) is not None:
             return
         files = self._files(order.server_id)
-        accelerator = await self._accelerator()
+        assert self._accelerator is not None, "start() comes first"
+        accelerator = await asyncio.shield(self._accelerator)
         definition = domain_xml(order, files, accelerator)
         await files.make(order, self._cache)
-        await self.link.call("define the guest", _define, definition, order.volumes)
+        await self.link.call("define the guest", _define, definition, order)
 
     async def undefine(self, server_id: str) -> None:
         """Remove the guest, its secrets and then its files."""
@@ -158,7 +173,7 @@ class LibvirtHypervisor:
     def _files(self, server_id: str) -> GuestFiles:
         return GuestFiles.of(self._guests_dir, server_id)
 
-    async def _accelerator(self) -> Accelerator:
+    async def _choose_accelerator(self) -> Accelerator:
         if self._virt_type != "auto":
             return self._virt_type
         return "kvm" if await asyncio.to_thread(kvm_runs_guests) else "qemu"
@@ -177,25 +192,19 @@ class LibvirtHypervisor:
 # --- what runs in a thread; `connection` is libvirt's
 
 
-def _define(connection: Any, definition: str, attached: list[GuestVolume]) -> None:
-    for volume in attached:
-        volumes.keep_secret(connection, volume)
+def _define(connection: Any, definition: str, order: SpawnGuest) -> None:
+    for volume in order.volumes:
+        volumes.keep_secret(connection, order.server_id, volume)
     connection.defineXMLFlags(definition, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
 
 def _undefine(connection: Any, server_id: str) -> None:
     domain = look_up(connection, server_id)
-    if domain is None:
-        return
-    if domain.isActive():
-        _destroy(domain)
-    volumes.forget_secrets_of(connection, domain)
-    domain.undefineFlags(
-        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-        | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-        | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-    )
+    if domain is not None:
+        if domain.isActive():
+            _destroy(domain)
+        domain.undefineFlags(_WITH_ALL)
+    volumes.forget_secrets_of(connection, server_id)
 
 
 def _power_on(connection: Any, server_id: str) -> Guest:

@@ -60,6 +60,7 @@ class LibvirtLink:
         self._changed = changed
         self._connected = connected
         self._connection: Any = None
+        self._attempt = 0
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -76,6 +77,7 @@ class LibvirtLink:
 
     async def close(self) -> None:
         """Let go of the connection."""
+        self._attempt += 1
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -111,8 +113,11 @@ class LibvirtLink:
         pause = FIRST_PAUSE
         while True:
             self._lost.clear()
+            self._attempt += 1
             try:
-                self._connection = await self._in_thread("connect", CONNECT_SECONDS, self._open, self._hop())
+                self._connection = await self._in_thread(
+                    "connect", CONNECT_SECONDS, self._open, self._hop(), self._attempt
+                )
             except CommandTroubled as error:
                 log.warning("libvirt_unreachable", uri=self._uri, reason=str(error), retry_in=pause)
                 await asyncio.sleep(pause)
@@ -138,8 +143,11 @@ class LibvirtLink:
 
         return hop
 
-    def _open(self, hop: Callable[..., None]) -> Any:
+    def _open(self, hop: Callable[..., None], attempt: int) -> Any:
         connection = libvirt.open(self._uri)
+        if attempt != self._attempt:  # nobody waits for it any more
+            connection.close()
+            return None
         connection.setKeepAlive(*KEEPALIVE)
         connection.registerCloseCallback(lambda *_: hop(self._lost.set), None)
 

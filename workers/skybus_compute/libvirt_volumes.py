@@ -12,7 +12,7 @@ import structlog
 
 from skybus.errors import CommandRefused, CommandTroubled
 from skybus.messages.compute import GuestVolume
-from skybus_compute.domain_xml import device_is_taken, disk_of, secret_usage, secret_xml, secrets_of, volume_xml
+from skybus_compute.domain_xml import device_is_taken, disk_of, secret_usage, secret_xml, volume_xml
 from skybus_compute.libvirt_host import live_xml, look_up, must_look_up, stored_xml
 from skybus_compute.volume_device import device_name
 
@@ -26,11 +26,12 @@ LOOK_SECONDS = 0.2
 _LIVE, _CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
 
-def keep_secret(connection: Any, volume: GuestVolume) -> None:
+def keep_secret(connection: Any, server_id: str, volume: GuestVolume) -> None:
     """Have libvirt hold the volume's CHAP password, the newest that we were told."""
-    secret = _find_secret(connection, secret_usage(volume.attachment_id))
+    usage = secret_usage(server_id, volume.attachment_id)
+    secret = _find_secret(connection, usage)
     if secret is None:
-        secret = connection.secretDefineXML(secret_xml(volume))
+        secret = connection.secretDefineXML(secret_xml(usage))
     secret.setValue(volume.target.chap_password.encode())
 
 
@@ -42,10 +43,12 @@ def forget_secret(connection: Any, usage: str) -> None:
             secret.undefine()
 
 
-def forget_secrets_of(connection: Any, domain: Any) -> None:
-    """Remove the secrets of all volumes that a guest has."""
-    for usage in {*secrets_of(live_xml(domain)), *secrets_of(stored_xml(domain))}:
-        forget_secret(connection, usage)
+def forget_secrets_of(connection: Any, server_id: str) -> None:
+    """Remove all secrets of a server, also those that a half-finished order left."""
+    for secret in connection.listAllSecrets():
+        usage = secret.usageID() or ""
+        if usage.startswith(secret_usage(server_id, "")):
+            forget_secret(connection, usage)
 
 
 def attach(connection: Any, server_id: str, volume: GuestVolume) -> None:
@@ -57,15 +60,13 @@ def attach(connection: Any, server_id: str, volume: GuestVolume) -> None:
     flags = _where_missing(domain, volume)
     if not flags:
         return
-    keep_secret(connection, volume)
+    keep_secret(connection, server_id, volume)
     try:
-        domain.attachDeviceFlags(volume_xml(volume), flags)
+        domain.attachDeviceFlags(volume_xml(server_id, volume), flags)
     except libvirt.libvirtError:
-        if (
-            disk_of(stored_xml(domain), volume.volume_id) is None
-            and disk_of(live_xml(domain), volume.volume_id) is None
-        ):
-            forget_secret(connection, secret_usage(volume.attachment_id))
+        known = (live_xml(domain), stored_xml(domain))
+        if all(disk_of(definition, volume.volume_id) is None for definition in known):
+            forget_secret(connection, secret_usage(server_id, volume.attachment_id))
         raise
 
 
@@ -81,7 +82,7 @@ def detach(connection: Any, server_id: str, volume_id: str, attachment_id: str) 
         disk = disk_of(stored_xml(domain), volume_id)
         if disk is not None:
             domain.detachDeviceFlags(ET.tostring(disk, encoding="unicode"), _CONFIG)
-    forget_secret(connection, secret_usage(attachment_id))
+    forget_secret(connection, secret_usage(server_id, attachment_id))
 
 
 def _where_missing(domain: Any, volume: GuestVolume) -> int:
