@@ -1,0 +1,239 @@
+"""The engine with sagas made up for the test, on a real database; the orders it sends are read from the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from skybus import clock
+from skybus.bus.context import Context, bound
+from skybus.bus.message import Answer, Command, Failed
+from skybus.errors import Conflict
+from skybus.ids import new_id
+from skybus.saga.engine import Engine
+from skybus.saga.operations import Operation, operation_get, operation_start
+from skybus.saga.saga import Order, Saga, Step
+from skybus.store import Store, Tx
+
+
+class Worked(Answer, frozen=True, kw_only=True):
+    """The test's work was done."""
+
+    TYPE: ClassVar[str] = "test.saga.answer.worked.v1"
+    what: str
+
+
+class Work(Command, frozen=True, kw_only=True):
+    """Do, or undo, some of the test's work."""
+
+    TYPE: ClassVar[str] = "test.saga.command.work.v1"
+    ANSWER: ClassVar[type[Answer]] = Worked
+    what: str
+
+
+class World:
+    """What the made-up saga did."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def step(self, name: str, *keys: str, **options: Any) -> Step:
+        async def do(tx: Tx, op: Operation) -> Sequence[Order]:
+            return [Order(to="worker", command=Work(what=f"{name}{key}"), key=key) for key in keys]
+
+        async def apply(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
+            self.done.append(f"{name}:{','.join(sorted(answers))}")
+
+        async def undo(tx: Tx, op: Operation) -> Sequence[Order]:
+            return [Order(to="worker", command=Work(what=f"un{name}{key}"), key=key) for key in keys]
+
+        async def undone(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
+            self.done.append(f"un{name}")
+
+        return Step(name=name, do=do, apply=apply, undo=undo, undone=undone, **options)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def engine(store: Store, world: World) -> Engine:
+    async def unwound(tx: Tx, op: Operation) -> None:
+        world.done.append("unwound")
+
+    saga = Saga(
+        kind="test_make", steps=(world.step("a", ""), world.step("b", "1", "2"), world.step("c")), unwound=unwound
+    )
+    return Engine(store, {"test_make": saga, "test_drop": Saga(kind="test_drop", steps=(world.step("drop"),))})
+
+
+async def accept(store: Store, kind: str = "test_make", resource: str = "r1", **options: Any) -> str:
+    with bound(Context(request_id="req-1", project_id="p1", user_id="u1")):
+        async with store.transaction() as tx:
+            return await operation_start(tx, kind, resource_type="thing", resource_id=resource, **options)
+
+
+async def sent(store: Store) -> dict[str, str]:
+    """The orders that are out: what -> command id, and forget them."""
+    rows = await store.fetch("DELETE FROM bus.outbox RETURNING type, command_id, body")
+    import msgspec
+
+    return {msgspec.json.decode(row["body"])["what"]: row["command_id"] for row in rows if row["type"] == Work.TYPE}
+
+
+async def answer(engine: Engine, operation_id: str, command_id: str, message: Answer | None = None) -> None:
+    await engine.answered(operation_id, command_id, message or Worked(what=""), source="worker")
+
+
+async def state(store: Store, operation_id: str) -> str:
+    operation = await operation_get(store, operation_id)
+    assert operation is not None
+    return operation.state
+
+
+async def test_steps_follow_each_other_and_orders_of_one_step_go_out_together(
+    store: Store, engine: Engine, world: World
+) -> None:
+    operation = await accept(store)
+    await engine.begin(operation)
+    orders = await sent(store)
+    assert list(orders) == ["a"]
+    await answer(engine, operation, orders["a"])
+    orders = await sent(store)
+    assert sorted(orders) == ["b1", "b2"]
+    await answer(engine, operation, orders["b2"])
+    assert await state(store, operation) == "running"
+    await answer(engine, operation, orders["b1"])
+    assert await state(store, operation) == "done"
+    assert world.done == ["a:", "b:1,2", "c:"]
+
+
+async def test_a_doubled_beginning_and_doubled_or_foreign_answers_change_nothing(
+    store: Store, engine: Engine, world: World
+) -> None:
+    operation = await accept(store)
+    await engine.begin(operation)
+    orders = await sent(store)
+    await engine.begin(operation)
+    assert await sent(store) == {}
+    await engine.answered(operation, orders["a"], Worked(what="a"), source="somebody-else")
+    assert world.done == []
+    await answer(engine, operation, orders["a"])
+    await sent(store)
+    await answer(engine, operation, orders["a"])
+    await answer(engine, operation, new_id())
+    await answer(engine, new_id(), orders["a"])
+    assert world.done == ["a:"]
+    assert await sent(store) == {}
+
+
+async def test_a_final_no_undoes_every_step_that_may_have_left_something_last_first(
+    store: Store, engine: Engine, world: World
+) -> None:
+    operation = await accept(store)
+    await engine.begin(operation)
+    await answer(engine, operation, (await sent(store))["a"])
+    orders = await sent(store)
+    await answer(engine, operation, orders["b1"])
+    await answer(engine, operation, orders["b2"], Failed(code="x.broken", reason="It broke."))
+    orders = await sent(store)
+    assert sorted(orders) == ["unb1", "unb2"]
+    for order in orders.values():
+        await answer(engine, operation, order)
+    await answer(engine, operation, (await sent(store))["una"])
+    assert await state(store, operation) == "undone"
+    assert world.done == ["a:", "unb", "una", "unwound"]
+    ended = await operation_get(store, operation)
+    assert ended is not None
+    assert ended.error == {"code": "x.broken", "reason": "It broke."}
+
+
+async def later(seconds: float) -> None:
+    moment = clock.now() + timedelta(seconds=seconds)
+    clock.use(lambda: moment)
+
+
+@pytest.fixture(autouse=True)
+def _own_clock() -> Any:
+    yield
+    clock.use(None)
+
+
+async def test_an_order_without_an_answer_is_asked_again_under_its_id_and_then_given_up(
+    store: Store, engine: Engine
+) -> None:
+    operation = await accept(store)
+    await engine.begin(operation)
+    first = await sent(store)
+    for _ in range(2):
+        await later(31)
+        await engine.sweep()
+        assert await sent(store) == first
+    await later(31)
+    await engine.sweep()
+    assert list(await sent(store)) == ["una"]
+
+
+async def test_trouble_is_asked_again_after_a_pause(store: Store, engine: Engine) -> None:
+    operation = await accept(store)
+    await engine.begin(operation)
+    orders = await sent(store)
+    await answer(engine, operation, orders["a"], Failed(code="x.busy", reason="Busy.", retry=True))
+    await engine.sweep()
+    assert await sent(store) == {}
+    await later(1)
+    await engine.sweep()
+    assert await sent(store) == orders
+    await answer(engine, operation, orders["a"])
+    assert sorted(await sent(store)) == ["b1", "b2"]
+
+
+async def test_an_undo_that_never_works_parks_the_operation_as_failed(store: Store, engine: Engine) -> None:
+    operation = await accept(store)
+    await engine.begin(operation)
+    await answer(engine, operation, (await sent(store))["a"], Failed(code="x.broken", reason="It broke."))
+    for _ in range(20):
+        for order in (await sent(store)).values():
+            await answer(engine, operation, order, Failed(code="x.stuck", reason="Stuck."))
+        await later(120)
+        await engine.sweep()
+    assert await state(store, operation) == "failed"
+
+
+async def test_a_second_operation_on_a_resource_is_refused_while_one_runs(store: Store, engine: Engine) -> None:
+    operation = await accept(store)
+    with pytest.raises(Conflict):
+        await accept(store)
+    assert await accept(store, resource="r2") != operation
+    assert await accept(store, exclusive=False)
+
+
+async def test_an_interrupting_operation_waits_until_the_running_one_is_undone(
+    store: Store, engine: Engine, world: World
+) -> None:
+    making = await accept(store)
+    await engine.begin(making)
+    await sent(store)
+    dropping = await accept(store, "test_drop", interrupts=True)
+    assert await accept(store, "test_drop", interrupts=True) == dropping
+    assert await state(store, dropping) == "waiting"
+    await engine.interrupt(making)
+    await answer(engine, making, (await sent(store))["una"])
+    assert await state(store, making) == "undone"
+    assert await state(store, dropping) == "running"
+    await engine.begin(dropping)
+    assert await state(store, dropping) == "done"
+    assert world.done == ["una", "unwound", "drop:"]
+
+
+async def test_an_operation_whose_first_message_was_lost_is_begun_by_the_sweep(store: Store, engine: Engine) -> None:
+    await accept(store)
+    await sent(store)
+    await later(6)
+    await engine.sweep()
+    assert list(await sent(store)) == ["a"]

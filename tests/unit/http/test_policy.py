@@ -1,0 +1,62 @@
+"""The policy language."""
+
+from __future__ import annotations
+
+import pytest
+
+from skybus.http.caller import Caller
+from skybus.http.policy import Policy, PolicyError
+
+
+def caller(*roles: str, project: str | None = "p1", user: str = "u1", system: bool = False) -> Caller:
+    return Caller(user_id=user, project_id=project, roles=frozenset(roles), system=system)
+
+
+RULES = {
+    "admin": "role:admin",
+    "member": "role:member and project_id:%(project_id)s",
+    "either": "rule:admin or (rule:member and not role:banned)",
+    "owner": "user_id:%(target.user.id)s",
+    "system": "role:reader and system_scope:all",
+    "anybody": "@",
+    "nobody": "!",
+    "empty": "",
+    "quoted": "'public':%(visibility)s",
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "who", "target", "allowed"),
+    [
+        ("admin", caller("admin"), {}, True),
+        ("admin", caller("member"), {}, False),
+        ("member", caller("member"), {"project_id": "p1"}, True),
+        ("member", caller("member"), {"project_id": "p2"}, False),
+        ("member", caller("member", project=None), {"project_id": None}, False),
+        ("either", caller("member"), {"project_id": "p1"}, True),
+        ("either", caller("member", "banned"), {"project_id": "p1"}, False),
+        ("either", caller("admin", "banned"), {"project_id": "p9"}, True),
+        ("owner", caller(user="u7"), {"target.user.id": "u7"}, True),
+        ("owner", caller(user="u7"), {}, False),
+        ("system", caller("reader", project=None, system=True), {}, True),
+        ("system", caller("reader"), {}, False),
+        ("anybody", caller(), {}, True),
+        ("nobody", caller("admin"), {}, False),
+        ("empty", caller(), {}, True),
+        ("quoted", caller(), {"visibility": "public"}, True),
+        ("quoted", caller(), {"visibility": "private"}, False),
+        ("undefined", caller("admin"), {}, False),
+    ],
+)
+def test_a_rule_allows_whom_it_names(rule: str, who: Caller, target: dict[str, object], allowed: bool) -> None:
+    assert Policy(RULES).allows(rule, who, target) is allowed
+
+
+def test_without_a_target_a_rule_is_about_ones_own() -> None:
+    assert Policy(RULES).allows("member", caller("member"))
+
+
+@pytest.mark.parametrize("text", ["role", "(role:a", "role:a or", "role:a role:b", "not"])
+def test_a_rule_that_cannot_be_read_is_refused_at_start(text: str) -> None:
+    with pytest.raises(PolicyError, match="broken"):
+        Policy({"broken": text})
