@@ -1,0 +1,61 @@
+"""The Identity API v3, put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skybus.http import bodies
+from skybus.http.call import Call, Reply
+from skybus.http.routes import NO_BODY, PUBLIC, Api, Route
+from skybus.identity import (
+    application_credentials_api,
+    auth_api,
+    catalog_api,
+    domains_api,
+    grants_api,
+    groups_api,
+    projects_api,
+    roles_api,
+    users_api,
+)
+
+PREFIX = "/identity"
+UPDATED = "2022-11-15T00:00:00Z"
+
+
+def _version(call: Call) -> dict[str, Any]:
+    return {
+        "id": "v3.14",
+        "status": "stable",
+        "updated": UPDATED,
+        "links": [{"rel": "self", "href": f"{call.base}/v3/"}],
+        "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
+    }
+
+
+async def list_versions(call: Call) -> Reply:
+    """`GET /identity`: which versions there are, with the status 300 as Keystone has it."""
+    return Reply({"versions": {"values": [_version(call)]}}, 300, {"Vary": "X-Auth-Token"})
+
+
+async def show_version(call: Call) -> Reply:
+    """`GET /identity/v3`."""
+    return Reply({"version": _version(call)}, 200, {"Vary": "X-Auth-Token"})
+
+
+def api() -> Api:
+    """Identity. Its handlers need the services of `Identity.services()` and the store."""
+    routes = [
+        Route(method="GET", path="", handler=list_versions, policy=PUBLIC, body=NO_BODY),
+        Route(method="GET", path="/v3", handler=show_version, policy=PUBLIC, body=NO_BODY),
+        *auth_api.ROUTES,
+        *users_api.ROUTES,
+        *application_credentials_api.ROUTES,
+        *groups_api.ROUTES,
+        *projects_api.ROUTES,
+        *domains_api.ROUTES,
+        *roles_api.ROUTES,
+        *grants_api.ROUTES,
+        *catalog_api.ROUTES,
+    ]
+    return Api(name="identity", prefix=PREFIX, routes=routes, error_body=bodies.identity)

@@ -1,0 +1,118 @@
+"""Application credentials: routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skybus import clock
+from skybus.errors import BadRequest, Forbidden
+from skybus.http.call import Call, Reply
+from skybus.http.paging import Where
+from skybus.http.routes import NO_BODY, Route
+from skybus.http.times import parse
+from skybus.identity import application_credentials as credentials
+from skybus.identity.assignments import effective_roles
+from skybus.identity.rows import body_of, change, listing, path_id, text_filter
+
+
+def _user_id(call: Call, rule: str) -> str:
+    """The user in the path, if the caller may. Raises Forbidden."""
+    user_id = path_id(call, "user_id", "user")
+    call.require(f"identity:{rule}", **{"target.user.id": user_id})
+    return user_id
+
+
+async def _not_by_a_restricted_one(call: Call) -> None:
+    """Whoever came by an application credential may not make or delete any, unless it is unrestricted.
+
+    Raises Forbidden.
+    """
+    claims = call.service("tokens").claims(call.caller.token)
+    if claims.application_credential_id is None:
+        return
+    row = await credentials.credential_find(call.store, claims.application_credential_id)
+    if row is None or not row["unrestricted"]:
+        raise Forbidden("A restricted application credential cannot manage application credentials.")
+
+
+async def list_credentials(call: Call) -> Reply:
+    """`GET /users/{user_id}/application_credentials`."""
+    where = Where()
+    where.add("c.user_id = {}", _user_id(call, "list_application_credentials"))
+    text_filter(call, where, "name", "c.name")
+    return await listing(
+        call, "application_credentials", credentials.SELECT, where, credentials.credential_view, "c.id"
+    )
+
+
+async def create_credential(call: Call) -> Reply:
+    """`POST /users/{user_id}/application_credentials`."""
+    user_id = _user_id(call, "create_application_credential")
+    project_id = call.project_id
+    await _not_by_a_restricted_one(call)
+    asked = body_of(call, "application_credential")
+    if asked.get("expires_at") and parse(asked["expires_at"], "expires_at") <= clock.now():
+        raise BadRequest("The expiry of an application credential must lie in the future.")
+    secret, hashed = await credentials.secret_hash(call.service("identity").passwords, asked.get("secret"))
+    role_ids = await _role_ids(call, asked.get("roles"), user_id, project_id)
+    async with change(call) as tx:
+        row = await credentials.credential_insert(
+            tx, asked, user_id=user_id, project_id=project_id, role_ids=role_ids, hashed=hashed
+        )
+    body = {**credentials.credential_view(row, call.base + "/v3"), "secret": secret}
+    return Reply({"application_credential": body}, 201)
+
+
+async def _role_ids(call: Call, asked: list[dict[str, str]] | None, user_id: str, project_id: str) -> list[str]:
+    """The roles of a new credential: those asked for, or all of the caller's token. Raises BadRequest for a role that
+    the user does not have, or that the token at hand does not carry."""
+    have = {
+        row["id"]: row["name"]
+        for row in await effective_roles(call.store, user_id, project_id)
+        if row["name"] in call.caller.roles
+    }
+    if asked is None:
+        return list(have)
+    chosen = []
+    for role in asked:
+        found = [key for key, name in have.items() if role.get("id", key) == key and role.get("name", name) == name]
+        if "id" not in role and "name" not in role:
+            raise BadRequest("A role is named by its id or its name.")
+        if not found:
+            raise BadRequest("Invalid application credential: the user has not all of the requested roles.")
+        chosen += found
+    return list(dict.fromkeys(chosen))
+
+
+async def show_credential(call: Call) -> Reply:
+    """`GET /users/{user_id}/application_credentials/{credential_id}`."""
+    user_id = _user_id(call, "get_application_credential")
+    row = await credentials.credential_get(call.store, user_id, _credential_id(call))
+    return Reply({"application_credential": credentials.credential_view(row, call.base + "/v3")})
+
+
+async def delete_credential(call: Call) -> Reply:
+    """`DELETE /users/{user_id}/application_credentials/{credential_id}`."""
+    user_id = _user_id(call, "delete_application_credential")
+    await _not_by_a_restricted_one(call)
+    async with change(call) as tx:
+        await credentials.credential_delete(tx, user_id, _credential_id(call))
+    return Reply(None, 204)
+
+
+def _credential_id(call: Call) -> str:
+    return path_id(call, "credential_id", "application_credential")
+
+
+def _own(method: str, path: str, handler: Any, body: str = NO_BODY) -> Route:
+    """A route whose handler asks for the rule, because the rule looks at the user."""
+    where = "/v3/users/{user_id}/application_credentials" + path
+    return Route(method=method, path=where, handler=handler, policy="identity:any_caller", body=body)
+
+
+ROUTES = [
+    _own("GET", "", list_credentials),
+    _own("POST", "", create_credential, "identity/application-credential-create"),
+    _own("GET", "/{credential_id}", show_credential),
+    _own("DELETE", "/{credential_id}", delete_credential),
+]

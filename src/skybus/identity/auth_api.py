@@ -1,0 +1,113 @@
+"""Tokens and what a token's owner may learn of its own reach: the routes below `/v3/auth`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skybus.errors import BadRequest
+from skybus.http.call import Call, Reply
+from skybus.http.routes import NO_BODY, PUBLIC, Route
+from skybus.identity.assignments import domains_of, effective_roles, projects_of
+from skybus.identity.catalog import catalog_view
+from skybus.identity.claims import Claims
+from skybus.identity.projects import domain_view, project_view
+from skybus.identity.rows import body_of, change, whole
+from skybus.identity.scopes import scope_for
+from skybus.identity.token_views import token_body
+
+
+async def issue_token(call: Call) -> Reply:
+    """`POST /auth/tokens`."""
+    asked = body_of(call, "auth")
+    identity = call.service("identity")
+    proven = await identity.login.prove(asked["identity"])
+    scope = await scope_for(call.store, proven, asked.get("scope"))
+    credential = proven.credential
+    token, claims = identity.tokens.issue(
+        user_id=proven.user["id"],
+        user_domain_id=proven.user["domain_id"],
+        methods=proven.methods,
+        revision=proven.revision,
+        project_id=scope.project["id"] if scope.project is not None else None,
+        project_domain_id=scope.project["domain_id"] if scope.project is not None else None,
+        domain_id=scope.domain["id"] if scope.domain is not None else None,
+        system=scope.system,
+        roles=scope.roles,
+        parent=proven.parent,
+        expires_at=proven.expires_at,
+        application_credential_id=credential["id"] if credential is not None else None,
+    )
+    brief = "nocatalog" in call.query
+    data = await token_body(identity.directory, claims, brief=brief)
+    return Reply(data, 201, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+
+
+def _subject(call: Call) -> tuple[str, Claims]:
+    token = call.headers.get("X-Subject-Token", "")
+    if not token:
+        raise BadRequest("Expecting to find the header X-Subject-Token.")
+    return token, call.service("tokens").subject(token)
+
+
+async def show_token(call: Call) -> Reply:
+    """`GET /auth/tokens` validates; `HEAD /auth/tokens` answers no body."""
+    token, claims = _subject(call)
+    rule = "identity:validate_token" if call.request.method == "GET" else "identity:check_token"
+    call.require(rule, **{"target.token.user_id": claims.user_id})
+    brief = "nocatalog" in call.query
+    directory = call.service("directory")
+    data = await directory.body(token, brief, lambda: token_body(directory, claims, brief=brief))
+    return Reply(data, 200, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+
+
+async def revoke_token(call: Call) -> Reply:
+    """`DELETE /auth/tokens`."""
+    _, claims = _subject(call)
+    call.require("identity:revoke_token", **{"target.token.user_id": claims.user_id})
+    async with change(call) as tx:
+        await call.service("tokens").revoke(tx, claims)
+    return Reply(None, 204)
+
+
+async def show_catalog(call: Call) -> Reply:
+    """`GET /auth/catalog`."""
+    rows = await call.service("directory").catalog()
+    caller = call.caller
+    if caller.project_id is None and caller.domain_id is None and not caller.system:
+        rows = []
+    return whole(call, "catalog", catalog_view(rows, user_id=caller.user_id, project_id=caller.project_id))
+
+
+async def list_projects(call: Call) -> Reply:
+    """`GET /auth/projects`: where the caller may scope a token to."""
+    rows = await projects_of(call.store, call.caller.user_id)
+    return whole(call, "projects", [project_view(row, call.base + "/v3") for row in rows])
+
+
+async def list_domains(call: Call) -> Reply:
+    """`GET /auth/domains`."""
+    rows = await domains_of(call.store, call.caller.user_id)
+    return whole(call, "domains", [domain_view(row, call.base + "/v3") for row in rows])
+
+
+async def list_system(call: Call) -> Reply:
+    """`GET /auth/system`."""
+    system: list[dict[str, Any]] = []
+    if await effective_roles(call.store, call.caller.user_id, None):
+        system = [{"all": True}]
+    return whole(call, "system", system)
+
+
+def _get(path: str, handler: Any, rule: str) -> Route:
+    return Route(method="GET", path=path, handler=handler, policy=rule, body=NO_BODY)
+
+
+ROUTES = [
+    Route(method="POST", path="/v3/auth/tokens", handler=issue_token, policy=PUBLIC, body="identity/auth-create"),
+    _get("/v3/auth/tokens", show_token, "identity:any_caller"),
+    Route(method="DELETE", path="/v3/auth/tokens", handler=revoke_token, policy="identity:any_caller", body=NO_BODY),
+    _get("/v3/auth/catalog", show_catalog, "identity:get_auth_catalog"),
+    _get("/v3/auth/projects", list_projects, "identity:get_auth_projects"),
+    _get("/v3/auth/domains", list_domains, "identity:get_auth_domains"),
+    _get("/v3/auth/system", list_system, "identity:get_auth_system"),
+]

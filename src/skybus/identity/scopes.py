@@ -1,0 +1,150 @@
+"""Scopes: from who somebody is, and what the request asks for, to where a token is good and with which roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from skybus.errors import BadRequest, Forbidden, Unauthorized
+from skybus.identity.assignments import effective_roles
+from skybus.identity.login import Proven
+from skybus.identity.projects import domain_by_name, project_by_name, project_find
+from skybus.identity.tokens import NO_ENTRY
+
+Row = Any
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a token is good. At most one of project, domain and system is set."""
+
+    project: Row | None = None
+    domain: Row | None = None
+    system: bool = False
+    roles: tuple[str, ...] = ()
+
+
+UNSCOPED = Scope()
+
+
+async def scope_for(db: Any, proven: Proven, asked: Mapping[str, Any] | str | None) -> Scope:
+    """The scope that a request asks for, or the user's default one.
+
+    Raises Unauthorized when there is no such thing or the user has no role there, BadRequest when the request cannot
+    be understood, Forbidden when an application credential is to reach beyond its project.
+    """
+    if proven.credential is not None:
+        return await _of_credential(db, proven, asked)
+    if asked is None:
+        return await _default(db, proven.user)
+    if asked == "unscoped":
+        return UNSCOPED
+    if not isinstance(asked, Mapping) or len(asked) != 1:
+        raise BadRequest("Expecting to find exactly one of project, domain, system and unscoped in scope.")
+    if "unscoped" in asked:
+        return UNSCOPED
+    if "project" in asked:
+        return await _project(db, proven.user, await _find_project(db, asked["project"]))
+    if "domain" in asked:
+        return await _domain(db, proven.user, await _find_domain(db, asked["domain"]))
+    if "system" in asked:
+        return await _system(db, proven.user, asked["system"])
+    raise BadRequest("A token can be scoped to a project, a domain or the system.")
+
+
+async def _default(db: Any, user: Row) -> Scope:
+    """The user's default project where that is good, and no scope otherwise."""
+    if user["default_project_id"] is None:
+        return UNSCOPED
+    try:
+        return await _project(db, user, await project_find(db, user["default_project_id"]))
+    except Unauthorized:
+        return UNSCOPED
+
+
+async def _project(db: Any, user: Row, project: Row | None) -> Scope:
+    if project is None or project["is_domain"] or not project["enabled"]:
+        raise Unauthorized(NO_ENTRY)
+    domain = await project_find(db, project["domain_id"])
+    if domain is None or not domain["enabled"]:
+        raise Unauthorized(NO_ENTRY)
+    return Scope(project=project, roles=await _roles(db, user, project["id"], f"project {project['id']}"))
+
+
+async def _domain(db: Any, user: Row, domain: Row | None) -> Scope:
+    if domain is None or not domain["is_domain"] or not domain["enabled"]:
+        raise Unauthorized(NO_ENTRY)
+    return Scope(domain=domain, roles=await _roles(db, user, domain["id"], f"domain {domain['id']}"))
+
+
+async def _system(db: Any, user: Row, asked: Any) -> Scope:
+    if not isinstance(asked, Mapping) or not asked.get("all", next(iter(asked.values()), False)):
+        raise BadRequest("Expecting to find all: true in system.")
+    return Scope(system=True, roles=await _roles(db, user, None, "the system"))
+
+
+async def _roles(db: Any, user: Row, target_id: str | None, where: str) -> tuple[str, ...]:
+    roles = await effective_roles(db, user["id"], target_id)
+    if not roles:
+        raise Unauthorized(f"User {user['id']} has no access to {where}.")
+    return tuple(row["name"] for row in roles)
+
+
+async def _of_credential(db: Any, proven: Proven, asked: Any) -> Scope:
+    """An application credential has one project, and there those of its roles that its user still has."""
+    credential = proven.credential
+    assert credential is not None
+    if asked is not None:
+        if "application_credential" in proven.methods and proven.parent is None:
+            raise Unauthorized("Application credentials cannot request a scope.")
+        wanted = asked.get("project") if isinstance(asked, Mapping) else None
+        project = await _find_project(db, wanted) if wanted is not None else None
+        if project is None or project["id"] != credential["project_id"]:
+            raise Forbidden("A token of an application credential cannot be scoped to anything but its project.")
+    scope = await _project(db, proven.user, await project_find(db, credential["project_id"]))
+    allowed = await _implied(db, [role["id"] for role in credential["roles"]])
+    roles = tuple(name for name in scope.roles if name in allowed)
+    if proven.parent is not None:
+        roles = tuple(name for name in roles if name in proven.parent.roles)
+    if not roles:
+        raise Unauthorized(NO_ENTRY)
+    return Scope(project=scope.project, roles=roles)
+
+
+BELOW = """
+WITH RECURSIVE below (id) AS (
+    SELECT unnest($1::text[])
+    UNION
+    SELECT i.implied_id FROM identity.implied_role i JOIN below b ON i.prior_id = b.id
+)
+SELECT r.name FROM identity.role r JOIN below b ON b.id = r.id WHERE r.domain_id IS NULL
+"""
+
+
+async def _implied(db: Any, role_ids: list[str]) -> set[str]:
+    """The names of these roles and of all that they imply."""
+    return {row["name"] for row in await db.fetch(BELOW, role_ids)}
+
+
+async def _find_project(db: Any, asked: Mapping[str, Any]) -> Row | None:
+    if asked.get("id") is not None:
+        return await project_find(db, asked["id"])
+    domain = asked.get("domain") or {}
+    if asked.get("name") is None or (domain.get("id") is None and domain.get("name") is None):
+        raise BadRequest("Expecting to find domain in project. The server could not comply with the request.")
+    domain_id = domain.get("id")
+    if domain_id is None:
+        row = await domain_by_name(db, domain["name"])
+        if row is None:
+            return None
+        domain_id = row["id"]
+    return await project_by_name(db, domain_id, asked["name"])
+
+
+async def _find_domain(db: Any, asked: Mapping[str, Any]) -> Row | None:
+    if asked.get("id") is not None:
+        return await project_find(db, asked["id"])
+    if asked.get("name") is None:
+        raise BadRequest("Expecting to find id or name in domain. The server could not comply with the request.")
+    return await domain_by_name(db, asked["name"])

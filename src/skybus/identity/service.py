@@ -1,0 +1,54 @@
+"""Identity as one process has it: the pieces that handlers use, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from skybus.config import Gateway
+from skybus.identity.directory import Directory
+from skybus.identity.keys import Keys
+from skybus.identity.login import Login
+from skybus.identity.passwords import Passwords
+from skybus.identity.tokens import Tokens
+from skybus.store import Store
+
+
+class Identity:
+    """Tokens, names and logins of one process. `apply_event` must hear every `skybus.identity.*` event."""
+
+    def __init__(self, store: Store, tokens: Tokens, passwords: Passwords) -> None:
+        self.store = store
+        self.tokens = tokens
+        self.directory = Directory(store)
+        self.passwords = passwords
+        self.login = Login(store, tokens, passwords)
+
+    @classmethod
+    async def open(cls, store: Store, config: Gateway) -> Identity:
+        """Read the keys and learn the revocations. Begin to keep events before, and apply them after.
+
+        Raises ConfigError without a token key.
+        """
+        keys = await asyncio.to_thread(Keys, config.token_key_dir)
+        passwords = await asyncio.to_thread(Passwords, config.password_rounds)
+        identity = cls(store, Tokens(keys, seconds=config.token_seconds), passwords)
+        await identity.tokens.load(store)
+        return identity
+
+    def close(self) -> None:
+        """Give the threads back."""
+        self.passwords.close()
+
+    def services(self) -> dict[str, Any]:
+        """What the handlers of this package, and of others, ask the gateway for by name."""
+        return {"identity": self, "tokens": self.tokens, "directory": self.directory}
+
+    async def apply_event(self, kind: str, body: dict[str, Any]) -> None:
+        """Take note of an identity event, whichever process caused it; twice does no harm."""
+        await self.tokens.apply_event(kind, body)
+        await self.directory.apply_event(kind, body)
+
+    async def catch_up(self) -> None:
+        """Learn the revocations that no event has told of, as when the bus is down."""
+        await self.tokens.catch_up(self.store)

@@ -1,0 +1,86 @@
+"""The token as the API shows it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from skybus.http.times import micros, micros_z
+from skybus.identity.application_credentials import credential_find
+from skybus.identity.catalog import catalog_view
+from skybus.identity.claims import Claims
+from skybus.identity.directory import Directory
+from skybus.identity.rows import missing
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def token_body(directory: Directory, claims: Claims, *, brief: bool) -> bytes:
+    """What `POST` and `GET /auth/tokens` answer; `brief` leaves the catalog out. Raises NotFound when its user or
+    scope went in this moment."""
+    token = await _identity(directory, claims)
+    token.update(await _scope(directory, claims, brief))
+    if claims.application_credential_id is not None:
+        token["application_credential"] = await _credential(directory, claims.application_credential_id)
+    return _encode({"token": token})
+
+
+async def _identity(directory: Directory, claims: Claims) -> dict[str, Any]:
+    user = await directory.user(claims.user_id)
+    domain = await directory.project(claims.user_domain_id)
+    if user is None or domain is None:
+        raise missing("user", claims.user_id)
+    return {
+        "methods": list(claims.methods),
+        "user": {
+            "domain": {"id": domain["id"], "name": domain["name"]},
+            "id": user["id"],
+            "name": user["name"],
+            "password_expires_at": micros(user["password_expires_at"]),
+        },
+        "audit_ids": list(claims.audit_ids),
+        "expires_at": micros_z(datetime.fromtimestamp(claims.expires_at, UTC)),
+        "issued_at": micros_z(datetime.fromtimestamp(claims.issued_at, UTC)),
+    }
+
+
+async def _scope(directory: Directory, claims: Claims, brief: bool) -> dict[str, Any]:
+    scope: dict[str, Any] = {}
+    if claims.project_id is not None:
+        project = await directory.project(claims.project_id)
+        if project is None:
+            raise missing("project", claims.project_id)
+        scope["project"] = {
+            "domain": await _domain(directory, project["domain_id"]),
+            "id": project["id"],
+            "name": project["name"],
+        }
+        scope["is_domain"] = False
+    elif claims.domain_id is not None:
+        scope["domain"] = await _domain(directory, claims.domain_id)
+    elif claims.system:
+        scope["system"] = {"all": True}
+    else:
+        return scope
+    ids = await directory.roles()
+    scope["roles"] = [{"id": ids[name], "name": name} for name in claims.roles if name in ids]
+    if not brief:
+        rows = await directory.catalog()
+        scope["catalog"] = catalog_view(rows, user_id=claims.user_id, project_id=claims.project_id)
+    return scope
+
+
+async def _domain(directory: Directory, domain_id: str) -> dict[str, str]:
+    domain = await directory.project(domain_id)
+    if domain is None:
+        raise missing("domain", domain_id)
+    return {"id": domain["id"], "name": domain["name"]}
+
+
+async def _credential(directory: Directory, credential_id: str) -> dict[str, Any]:
+    row = await credential_find(directory.store, credential_id)
+    if row is None:
+        raise missing("application_credential", credential_id)
+    return {"id": row["id"], "name": row["name"], "restricted": not row["unrestricted"]}

@@ -1,0 +1,158 @@
+"""Users: their rows and their passwords."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+
+from skybus import clock
+from skybus.errors import BadRequest, Conflict
+from skybus.http.times import micros_z
+from skybus.identity.projects import domain_hold
+from skybus.identity.revocations import revoke
+from skybus.identity.rows import extra_of, missing
+from skybus.ids import new_hex_id
+from skybus.messages.identity import UserCreated, UserDeleted, UserPasswordChanged, UserUpdated
+from skybus.store import Tx
+
+COLUMNS = "u.id, u.domain_id, u.name, u.enabled, u.default_project_id, u.options, u.extra"
+NEWEST = """
+LEFT JOIN LATERAL (
+    SELECT hash, created_at, expires_at FROM identity.password WHERE user_id = u.id ORDER BY id DESC LIMIT 1
+) w ON true
+"""
+LIST = f"""SELECT {COLUMNS}, w.expires_at AS password_expires_at FROM identity."user" u {NEWEST}"""
+GET = f"{LIST} WHERE u.id = $1"
+LOCK = f"{LIST} WHERE u.id = $1 FOR UPDATE OF u"
+HOLD = f"{LIST} WHERE u.id = $1 FOR KEY SHARE OF u"
+INSERT = """
+INSERT INTO identity."user" (id, domain_id, name, enabled, default_project_id, options, extra, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT DO NOTHING
+RETURNING id
+"""
+UPDATE = """
+UPDATE identity."user" SET name = $2, enabled = $3, default_project_id = $4, options = $5, extra = $6 WHERE id = $1
+"""
+DELETE = """DELETE FROM identity."user" WHERE id = $1"""
+SET_PASSWORD = "INSERT INTO identity.password (user_id, hash, created_at) VALUES ($1, $2, $3)"  # noqa: S105 - SQL
+
+# All that a login must know of a user, in one look.
+LOGIN = f"""
+SELECT {COLUMNS}, w.hash, w.expires_at AS password_expires_at, d.enabled AS domain_enabled
+  FROM identity."user" u JOIN identity.project d ON d.id = u.domain_id {NEWEST}
+"""
+LOGIN_BY_ID = f"{LOGIN} WHERE u.id = $1"
+LOGIN_BY_NAME = f"{LOGIN} WHERE d.id = $1 AND u.name = $2"
+LOGIN_BY_NAMES = f"{LOGIN} WHERE d.name = $1 AND d.is_domain AND u.name = $2"
+
+KNOWN = frozenset(("id", "domain_id", "name", "enabled", "default_project_id", "options", "password"))
+PRIVATE = frozenset(("links", "original_password", "password_expires_at", "federated", "hash"))
+Row = Any
+
+
+async def user_find(db: Any, user_id: str) -> Row | None:
+    """The user, or None."""
+    return await db.fetchrow(GET, user_id)
+
+
+async def user_get(db: Any, user_id: str) -> Row:
+    """The user. Raises NotFound."""
+    row = await db.fetchrow(GET, user_id)
+    if row is None:
+        raise missing("user", user_id)
+    return row
+
+
+async def user_hold(tx: Tx, user_id: str) -> Row:
+    """The user, who cannot be deleted before `tx` ends. Raises NotFound."""
+    row = await tx.fetchrow(HOLD, user_id)
+    if row is None:
+        raise missing("user", user_id)
+    return row
+
+
+async def user_insert(tx: Tx, asked: dict[str, Any], domain_id: str, password_hash: str | None) -> Row:
+    """Make a user from a request's attributes. Raises NotFound or Conflict."""
+    await domain_hold(tx, domain_id)
+    user_id = await tx.fetchval(
+        INSERT,
+        new_hex_id(),
+        domain_id,
+        asked["name"],
+        asked.get("enabled", True),
+        asked.get("default_project_id"),
+        asked.get("options", {}),
+        extra_of(asked, KNOWN | PRIVATE),
+        clock.now(),
+    )
+    if user_id is None:
+        raise Conflict(f"Conflict occurred attempting to store user - the name {asked['name']} is in use.")
+    if password_hash is not None:
+        await tx.execute(SET_PASSWORD, user_id, password_hash, clock.now())
+    tx.publish(UserCreated(user_id=user_id, domain_id=domain_id, name=asked["name"]), project_id="")
+    return await user_get(tx, user_id)
+
+
+async def user_update(
+    tx: Tx, user_id: str, asked: dict[str, Any], password_hash: str | None, by_user_id: str = ""
+) -> Row:
+    """Change a user. Disabling, and a new password, revoke the user's tokens. Raises NotFound, BadRequest, Conflict."""
+    old = await tx.fetchrow(LOCK, user_id)
+    if old is None:
+        raise missing("user", user_id)
+    if "domain_id" in asked and asked["domain_id"] != old["domain_id"]:
+        raise BadRequest("The domain of a user cannot be changed.")
+    enabled = asked.get("enabled", old["enabled"])
+    try:
+        await tx.execute(
+            UPDATE,
+            user_id,
+            asked.get("name", old["name"]),
+            enabled,
+            asked.get("default_project_id", old["default_project_id"]),
+            {**old["options"], **asked.get("options", {})},
+            extra_of(asked, KNOWN | PRIVATE, old["extra"]),
+        )
+    except asyncpg.UniqueViolationError:
+        raise Conflict("Conflict occurred attempting to store user - the name is in use.") from None
+    changed = sorted(name for name in asked if name != "password")
+    tx.publish(UserUpdated(user_id=user_id, enabled=enabled, changed=changed), project_id="")
+    if password_hash is not None:
+        await password_set(tx, user_id, password_hash, by_user_id)
+    elif old["enabled"] and not enabled:
+        await revoke(tx, {"user_id": user_id})
+    return await user_get(tx, user_id)
+
+
+async def password_set(tx: Tx, user_id: str, password_hash: str, by_user_id: str) -> None:
+    """Give a user another password, and revoke the user's tokens."""
+    await tx.execute(SET_PASSWORD, user_id, password_hash, clock.now())
+    tx.publish(UserPasswordChanged(user_id=user_id, by_user_id=by_user_id), project_id="")
+    await revoke(tx, {"user_id": user_id})
+
+
+async def user_delete(tx: Tx, user_id: str) -> None:
+    """Delete a user and revoke its tokens. Raises NotFound."""
+    if await tx.execute(DELETE, user_id) != "DELETE 1":
+        raise missing("user", user_id)
+    tx.publish(UserDeleted(user_id=user_id), project_id="")
+    await revoke(tx, {"user_id": user_id})
+
+
+def user_view(row: Row, base: str) -> dict[str, Any]:
+    """A user as the API shows it."""
+    view = {
+        **row["extra"],
+        "id": row["id"],
+        "name": row["name"],
+        "domain_id": row["domain_id"],
+        "enabled": row["enabled"],
+        "options": row["options"],
+        "password_expires_at": micros_z(row["password_expires_at"]),
+        "links": {"self": f"{base}/users/{row['id']}"},
+    }
+    if row["default_project_id"] is not None:
+        view["default_project_id"] = row["default_project_id"]
+    return view
