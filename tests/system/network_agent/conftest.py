@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from skybus.bus.message import Report
 from skybus.config import Config
 from skybus_network import build
 from skybus_network.agent import NetworkAgent
-from system.network_agent.lab import Lab
+from system.network_agent.lab import Lab, Starter
 
 
 @pytest.fixture
@@ -25,9 +25,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield made
     finally:
         made.close()
-
-
-Starter = Callable[[Config], Awaitable[NetworkAgent]]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def ethernet(source: str, destination: str, kind: int, payload: bytes) -> bytes:
 def checksum(data: bytes) -> int:
     """The Internet checksum."""
     data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -82,15 +82,19 @@ def dhcp(mac: str, kind: int, *, requested: str | None = None, server: str | Non
     return ethernet(mac, EVERYONE, 0x0800, packet)
 
 
-def dhcp_answer(frame: bytes) -> tuple[str, dict[int, bytes]] | None:
-    """The address given and the options of a DHCP answer with a right UDP checksum, or None when it is none."""
+def dhcp_answer(mac: str, frame: bytes) -> tuple[str, dict[int, bytes]] | None:
+    """The address given and the options of a DHCP answer to the card `mac`, or None when it is none. Its UDP checksum
+    must be right."""
     if frame[12:14] != b"\x08\x00" or frame[23] != 17 or frame[34:38] != b"\x00\x43\x00\x44":
         return None
     length = struct.unpack("!H", frame[38:40])[0]
     datagram = frame[34 : 34 + length]
     pseudo = frame[26:34] + struct.pack("!BBH", 0, 17, length)
     assert checksum(pseudo + datagram) == 0, "the answer's UDP checksum is wrong"
-    message, options = datagram[8:], {}
+    message = datagram[8:]
+    options: dict[int, bytes] = {}
+    if message[28:34] != mac_bytes(mac):
+        return None
     at = 240
     while at < len(message) and message[at] != 255:
         if message[at] == 0:

@@ -15,16 +15,20 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
 from skybus.config import Bus, Config, Host, Network
 from skybus.messages.network import PlugPort
+from skybus_network.agent import NetworkAgent
 from skybus_network.linuxbridge.devices import IFF_NO_PI, IFF_TAP, TUNSETIFF
 from skybus_network.linuxbridge.namespaces import inside_now
 
 T = TypeVar("T")
+
+Starter = Callable[[Config], Awaitable[NetworkAgent]]
+"""Starts the agent of a host and closes it when the test ends."""
 
 BOUND_SECONDS = 10.0
 """How long a test waits for what must happen."""
@@ -199,7 +203,9 @@ class Guest:
     def pings(self, address: str, tries: int = 3) -> bool:
         """Whether one of so many pings is answered, each within a second."""
         argv = ["ip", "netns", "exec", self.namespace, "ping", "-c1", "-W1", address]
-        return any(subprocess.run(argv, check=False, capture_output=True, timeout=20).returncode == 0 for _ in range(tries))
+        return any(
+            subprocess.run(argv, check=False, capture_output=True, timeout=20).returncode == 0 for _ in range(tries)
+        )
 
     def get(self, path: str, headers: str = "") -> tuple[int, bytes]:
         """Status and body that the metadata service answers with."""

@@ -15,8 +15,7 @@ from component.network_agent.orders import Net, unplug
 from skybus.config import Config
 from skybus.messages.network import PlugPort, UpdatePeers
 from system.network_agent import frames
-from system.network_agent.conftest import Starter
-from system.network_agent.lab import SILENCE_SECONDS, Guest, Lab, Wire, ip
+from system.network_agent.lab import SILENCE_SECONDS, Guest, Lab, Starter, Wire, ip
 
 pytestmark = pytest.mark.system
 
@@ -33,17 +32,22 @@ def wires(config: Config, *orders: PlugPort) -> Iterator[list[Wire]]:
 
 
 def ask_dhcp(wire: Wire, order: PlugPort) -> tuple[str, dict[int, bytes]]:
-    """Asks for an address until there is an answer, and takes it."""
-    for kind, options in ((1, {}), (3, {"requested": order.binding.fixed_ips[0][1], "server": dhcp_ip(order)})):
-        answer = None
-        for _ in range(5):
-            wire.send(frames.dhcp(order.binding.mac, kind, **options))
-            frame = wire.find(lambda frame: frames.dhcp_answer(frame) is not None, 2.0)
-            if frame is not None:
-                answer = frames.dhcp_answer(frame)
-                break
-        assert answer is not None, "nobody answers the DHCP client"
-    return answer
+    """Asks for the port's address until there is an answer, and takes it."""
+    mac = order.binding.mac
+    ask_until_answered(wire, mac, frames.dhcp(mac, 1))
+    wanted = order.binding.fixed_ips[0][1]
+    return ask_until_answered(wire, mac, frames.dhcp(mac, 3, requested=wanted, server=dhcp_ip(order)))
+
+
+def ask_until_answered(wire: Wire, mac: str, question: bytes) -> tuple[str, dict[int, bytes]]:
+    """The first answer to a DHCP question that is repeated as clients do."""
+    for _ in range(5):
+        wire.send(question)
+        frame = wire.find(lambda frame: frames.dhcp_answer(mac, frame) is not None, 2.0)
+        answer = frames.dhcp_answer(mac, frame) if frame is not None else None
+        if answer is not None:
+            return answer
+    raise AssertionError("nobody answers the DHCP client")
 
 
 def dhcp_ip(order: PlugPort) -> str:
@@ -154,10 +158,10 @@ async def test_a_guest_cannot_send_as_another(lab: Lab, start: Starter) -> None:
             fence = b"the-end-of-it!"
             wire.send(ether(udp("10.71.0.11", (4000, 4000), fence)))
             got: set[str] = set()
-            while (frame := victim.find(lambda f: mark in f or fence in f)) is not None and fence not in frame:
-                got |= {name for name, sent in refused.items() if frame[:60] == sent.ljust(60, b"\0")[:60]}
+            while (passed := victim.find(lambda f: mark in f or fence in f)) is not None and fence not in passed:
+                got |= {name for name, sent in refused.items() if passed[:60] == sent.ljust(60, b"\0")[:60]}
                 got |= {"something"}
-            assert frame is not None
+            assert passed is not None
             return heard, got
 
     heard, got = await asyncio.to_thread(try_all)
@@ -233,8 +237,8 @@ async def test_a_network_reaches_a_host_when_it_becomes_a_peer_and_not_before(la
     guests: list[Guest] = [lab.guest(config, order) for config, order in zip(configs, orders, strict=True)]
     assert not await asyncio.to_thread(guests[0].pings, "10.71.0.12", 1)
     for agent in agents:
-        order = UpdatePeers(network_id=net.segment.network_id, peers=["172.31.0.1", "172.31.0.2"], peers_version=2)
-        await agent.update_peers(order)
+        peers = ["172.31.0.1", "172.31.0.2"]
+        await agent.update_peers(UpdatePeers(network_id=net.segment.network_id, peers=peers, peers_version=2))
     assert await asyncio.to_thread(guests[0].pings, "10.71.0.12")
     gone = UpdatePeers(network_id=net.segment.network_id, peers=[], peers_version=3)
     for agent in agents:

@@ -15,9 +15,9 @@ from component.network_agent.orders import Net, unplug
 from skybus.config import Config
 from skybus.errors import CommandRefused
 from skybus.messages.network import NetworkReport, PlugPort
+from skybus_network import purge
 from skybus_network.agent import NetworkAgent
-from system.network_agent.conftest import Starter
-from system.network_agent.lab import BOUND_SECONDS, Lab, ip
+from system.network_agent.lab import BOUND_SECONDS, Lab, Starter, ip
 
 pytestmark = pytest.mark.system
 
@@ -196,6 +196,21 @@ async def test_an_unknown_tap_in_use_is_kept_and_silenced_until_we_are_told_of_i
     assert not await asyncio.to_thread(guests[0].pings, "10.71.0.12", 1)
     await second.plug(orders[0])
     assert await asyncio.to_thread(guests[0].pings, "10.71.0.12")
+
+
+async def test_a_purge_leaves_nothing_of_this_host_and_all_of_another(lab: Lab, start: Starter) -> None:
+    config, other = lab.host(), lab.host()
+    agent, neighbour = await start(config), await start(other)
+    order, foreign = Net(0).plug(11), Net(0).plug(12)
+    await agent.plug(order)
+    await neighbour.plug(foreign)
+    await agent.close()
+    await purge(config, config.host.name)
+    await purge(config, config.host.name)
+    assert interfaces(config) == rules(config) == ""
+    assert len(namespaces(lab)) == len(dnsmasq_pids(lab)) == 1
+    assert await wired(neighbour) == {foreign.port_id}
+    assert [path for path in config.host.state_dir.rglob("*") if path.is_file()] == []
 
 
 async def test_an_interface_that_is_no_tap_of_ours_is_refused_and_left_alone(lab: Lab, start: Starter) -> None:

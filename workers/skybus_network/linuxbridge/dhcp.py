@@ -19,10 +19,11 @@ from skybus_network.picture import KnownNetwork
 class Dhcp:
     """The DHCP namespaces of one host. The same MAC and addresses on every host: each serves its own guests."""
 
-    def __init__(self, names: Names, host: Links, folder: Path) -> None:
-        """`host` are the links of the namespace that holds the bridges."""
+    def __init__(self, names: Names, host: Links, host_namespace: str | None, folder: Path) -> None:
+        """`host` are the links of `host_namespace`, which holds the bridges."""
         self._names = names
         self._host = host
+        self._host_namespace = host_namespace
         self._folder = folder
 
     def wanted(self, network: KnownNetwork) -> bool:
@@ -70,6 +71,7 @@ class Dhcp:
         if there is None:
             raise CommandTroubled(f"the cable into {namespace} has one end only")
         await self._inside(namespace, lambda: checksum_offload_off(INTERFACE))
+        await self._inside(self._host_namespace, lambda: ipv6_off(name))
         return here, there
 
     async def _address(self, network: KnownNetwork, end: Link, links: Links) -> None:
@@ -82,11 +84,13 @@ class Dhcp:
         if loopback is not None and not loopback.up:
             await links.change(loopback, state="up")
 
-    async def _inside(self, namespace: str, work: Callable[[], None]) -> None:
+    async def _inside(self, namespace: str | None, work: Callable[[], None]) -> None:
         try:
             await inside(namespace, work)
         except OSError as error:
-            raise CommandTroubled(f"could not set up namespace {namespace}: {error.strerror}") from error
+            raise CommandTroubled(
+                f"could not set up namespace {namespace or 'of the host'}: {error.strerror}"
+            ) from error
 
     def alive(self, network: KnownNetwork) -> bool:
         """Whether the namespace is there and, where one is wanted, a server runs in it. Blocks for a moment."""

@@ -42,7 +42,7 @@ class LinuxBridge:
         """Connect to the kernel, and let the guard stand before anything else does."""
         self._networks = networks
         self._links = await Links.open(self._namespace)
-        self._dhcp = Dhcp(self._names, self._links, self._folder / "dhcp")
+        self._dhcp = Dhcp(self._names, self._links, self._namespace, self._folder / "dhcp")
         self._metadata = Metadata(networks)
         await self._quarantine()
 
