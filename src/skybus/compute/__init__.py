@@ -1,0 +1,1 @@
+"""Compute: flavors, keypairs, servers and the hosts they run on; Nova's API."""
