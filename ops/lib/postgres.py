@@ -150,7 +150,9 @@ class Postgres:
         argv = [str(self.programs / program), *[str(word) for word in words]]
         if not self.user:
             return argv
-        installation = self.programs.parent
+        # A wheel keeps its libraries in a folder beside its own.
+        wheels = [path for path in self.programs.parents if path.name == "site-packages"]
+        installation = wheels[0] if wheels else self.programs.parent
         folders = [self.home] if users.may_reach(self.user, installation) else [self.home, installation]
         return users.argv_as_reaching(self.user, folders, argv)
 
