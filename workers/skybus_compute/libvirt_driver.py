@@ -11,7 +11,7 @@ from typing import Any
 import libvirt
 
 from skybus.config import Config
-from skybus.errors import CommandRefused
+from skybus.errors import CommandRefused, CommandTroubled
 from skybus.messages.compute import GuestVolume, SpawnGuest
 from skybus_compute import libvirt_volumes as volumes
 from skybus_compute.domain_xml import NAMESPACE, Accelerator, domain_xml, guest_element, project_of
@@ -34,7 +34,8 @@ from skybus_compute.libvirt_link import LibvirtLink
 
 START_SECONDS = 90.0
 """Deadline of a guest's start: QEMU logs in to every volume in it."""
-SLACK_SECONDS = 10.0
+LET_GO_SECONDS = 60.0
+"""How long a guest may take to let go of a disk."""
 LOOK_SECONDS = 0.25
 _WITH_ALL = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -88,16 +89,16 @@ class LibvirtHypervisor:
     async def facts(self) -> HostFacts:
         """What the host has. Read once for each connection: it changes with libvirt or the machine."""
         if self._facts is None:
-            self._facts = await self.link.call("read the host's capacity", host_facts, self._state_dir)
+            self._facts = await self.link.look("read the host's capacity", host_facts, self._state_dir)
         return self._facts
 
     async def guests(self) -> list[Guest]:
         """All guests of ours."""
-        return await self.link.call("list the guests", all_guests)
+        return await self.link.look("list the guests", all_guests)
 
     async def find(self, server_id: str) -> Guest | None:
         """The guest as it is now."""
-        return await self.link.call("find the guest", read_guest, server_id)
+        return await self.link.look("find the guest", read_guest, server_id)
 
     async def fetch(self, order: SpawnGuest) -> None:
         """Have the image in the cache, unless the guest has its disk already."""
@@ -133,7 +134,7 @@ class LibvirtHypervisor:
             if now >= ask_at:
                 await self.link.call("ask the guest to shut down", _press_power_button, server_id)
                 ask_at = now + ASK_AGAIN_SECONDS
-            if not await self.link.call("look at the guest", _is_active, server_id):
+            if not await self.link.look("look at the guest", _is_active, server_id):
                 return
             await asyncio.sleep(min(LOOK_SECONDS, max(0.0, until - time.monotonic())))
 
@@ -150,9 +151,21 @@ class LibvirtHypervisor:
         await self.link.call("attach the volume", volumes.attach, server_id, volume, seconds=60)
 
     async def unplug(self, server_id: str, volume_id: str, attachment_id: str) -> None:
-        """Detach the volume."""
-        seconds = volumes.LET_GO_SECONDS + SLACK_SECONDS
-        await self.link.call("detach the volume", volumes.detach, server_id, volume_id, attachment_id, seconds=seconds)
+        """Ask the guest to let go, and ask again: one that is still booting does not hear the first time.
+
+        Raises CommandTroubled when it holds on.
+        """
+        until = time.monotonic() + LET_GO_SECONDS
+        ask_at = 0.0
+        while await self.link.look("look at the volume", volumes.is_live, server_id, volume_id):
+            now = time.monotonic()
+            if now >= until:
+                raise CommandTroubled("the guest does not let go of the volume", code="compute.volume-held")
+            if now >= ask_at:
+                await self.link.call("detach the volume", volumes.ask_to_let_go, server_id, volume_id)
+                ask_at = time.monotonic() + ASK_AGAIN_SECONDS
+            await asyncio.sleep(LOOK_SECONDS)
+        await self.link.call("detach the volume", volumes.forget_volume, server_id, volume_id, attachment_id)
 
     async def console(self, server_id: str, most_bytes: int) -> bytes:
         """What virtlogd wrote down."""

@@ -27,7 +27,8 @@ CONNECT_SECONDS = 30.0
 KEEPALIVE = (5, 3)
 """Seconds between pings, and how many may stay unanswered."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
-THREADS = 16
+ACTING_THREADS = 16
+LOOKING_THREADS = 4
 
 _loop_lock = threading.Lock()
 _loop_runs = False
@@ -64,7 +65,8 @@ class LibvirtLink:
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="libvirt-call")
+        self._acting = ThreadPoolExecutor(ACTING_THREADS, thread_name_prefix="libvirt-act")
+        self._looking = ThreadPoolExecutor(LOOKING_THREADS, thread_name_prefix="libvirt-look")
 
     async def start(self) -> None:
         """Connect, and stay connected. Raises CommandTroubled when libvirtd is not there in time."""
@@ -84,8 +86,9 @@ class LibvirtLink:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             with contextlib.suppress(CommandTroubled):
-                await self._in_thread("disconnect", 5.0, _disconnect, connection)
-        self._threads.shutdown(wait=False)
+                await self._in_thread(self._acting, "disconnect", 5.0, _disconnect, connection)
+        for threads in (self._acting, self._looking):
+            threads.shutdown(wait=False)
 
     async def call(self, what: str, function: Callable[..., T], *arguments: Any, seconds: float = CALL_SECONDS) -> T:
         """`function(connection, *arguments)`, in a thread.
@@ -96,12 +99,20 @@ class LibvirtLink:
         """
         if self._connection is None:
             raise CommandTroubled(f"cannot {what}: there is no connection to the hypervisor")
-        return await self._in_thread(what, seconds, function, self._connection, *arguments)
+        return await self._in_thread(self._acting, what, seconds, function, self._connection, *arguments)
 
-    async def _in_thread(self, what: str, seconds: float, function: Callable[..., T], *arguments: Any) -> T:
+    async def look(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
+        """As `call`, for what changes nothing: in threads of its own, so that a heartbeat never queues behind boots."""
+        if self._connection is None:
+            raise CommandTroubled(f"cannot {what}: there is no connection to the hypervisor")
+        return await self._in_thread(self._looking, what, CALL_SECONDS, function, self._connection, *arguments)
+
+    async def _in_thread(
+        self, threads: ThreadPoolExecutor, what: str, seconds: float, function: Callable[..., T], *arguments: Any
+    ) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await asyncio.wait_for(loop.run_in_executor(self._threads, function, *arguments), seconds)
+            return await asyncio.wait_for(loop.run_in_executor(threads, function, *arguments), seconds)
         except TimeoutError:
             raise CommandTroubled(f"cannot {what}: the hypervisor did not answer within {seconds:g} s") from None
         except libvirt.libvirtError as error:
@@ -116,7 +127,7 @@ class LibvirtLink:
             self._attempt += 1
             try:
                 self._connection = await self._in_thread(
-                    "connect", CONNECT_SECONDS, self._open, self._hop(), self._attempt
+                    self._acting, "connect", CONNECT_SECONDS, self._open, self._hop(), self._attempt
                 )
             except CommandTroubled as error:
                 log.warning("libvirt_unreachable", uri=self._uri, reason=str(error), retry_in=pause)
@@ -131,7 +142,7 @@ class LibvirtLink:
             lost, self._connection = self._connection, None
             log.warning("libvirt_lost", uri=self._uri)
             with contextlib.suppress(CommandTroubled):
-                await self._in_thread("disconnect", 5.0, _disconnect, lost)
+                await self._in_thread(self._acting, "disconnect", 5.0, _disconnect, lost)
 
     def _hop(self) -> Callable[..., None]:
         """A function that runs another in our loop, from any thread, until the loop is closed."""

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import time
 import xml.etree.ElementTree as ET
 from typing import Any
 
 import libvirt
 import structlog
 
-from skybus.errors import CommandRefused, CommandTroubled
+from skybus.errors import CommandRefused
 from skybus.messages.compute import GuestVolume
 from skybus_compute.domain_xml import device_is_taken, disk_of, secret_usage, secret_xml, volume_xml
 from skybus_compute.libvirt_host import live_xml, look_up, must_look_up, stored_xml
 from skybus_compute.volume_device import device_name
 
 log = structlog.get_logger()
-
-LET_GO_SECONDS = 60.0
-"""How long a guest may take to let go of a disk."""
-ASK_AGAIN_SECONDS = 5.0
-LOOK_SECONDS = 0.2
 
 _LIVE, _CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
@@ -70,18 +64,31 @@ def attach(connection: Any, server_id: str, volume: GuestVolume) -> None:
         raise
 
 
-def detach(connection: Any, server_id: str, volume_id: str, attachment_id: str) -> None:
-    """Take the volume from the guest and wait until it has let go. Content to find no guest or no disk.
-
-    Raises CommandTroubled when the guest holds on to it.
-    """
+def is_live(connection: Any, server_id: str, volume_id: str) -> bool:
+    """Whether the guest runs and holds the volume."""
     domain = look_up(connection, server_id)
-    if domain is not None:
-        if domain.isActive():
-            _detach_live(domain, volume_id)
-        disk = disk_of(stored_xml(domain), volume_id)
-        if disk is not None:
-            domain.detachDeviceFlags(ET.tostring(disk, encoding="unicode"), _CONFIG)
+    return domain is not None and bool(domain.isActive()) and disk_of(live_xml(domain), volume_id) is not None
+
+
+def ask_to_let_go(connection: Any, server_id: str, volume_id: str) -> None:
+    """Ask the running guest to release the volume; it answers in its own time, or never while it boots."""
+    domain = look_up(connection, server_id)
+    disk = None if domain is None else disk_of(live_xml(domain), volume_id)
+    if domain is None or disk is None:
+        return
+    try:
+        domain.detachDeviceFlags(ET.tostring(disk, encoding="unicode"), _LIVE)
+    except libvirt.libvirtError as error:
+        # QEMU refuses a second request while the first is pending; whether the disk goes decides, not this call.
+        log.info("volume_unplug_refused", server_id=server_id, said=error.get_error_message())
+
+
+def forget_volume(connection: Any, server_id: str, volume_id: str, attachment_id: str) -> None:
+    """Take the volume out of the definition, and its secret out of libvirt. Content to find neither."""
+    domain = look_up(connection, server_id)
+    disk = None if domain is None else disk_of(stored_xml(domain), volume_id)
+    if domain is not None and disk is not None:
+        domain.detachDeviceFlags(ET.tostring(disk, encoding="unicode"), _CONFIG)
     forget_secret(connection, secret_usage(server_id, attachment_id))
 
 
@@ -95,28 +102,6 @@ def _where_missing(domain: Any, volume: GuestVolume) -> int:
             raise CommandRefused(f"the guest has another disk as {volume.device}", code="compute.device-taken")
         flags |= flag
     return flags
-
-
-def _detach_live(domain: Any, volume_id: str) -> None:
-    """Ask the guest, and ask again: one that is still booting does not hear the first time."""
-    until = time.monotonic() + LET_GO_SECONDS
-    ask_at = 0.0
-    while domain.isActive() and (disk := disk_of(live_xml(domain), volume_id)) is not None:
-        now = time.monotonic()
-        if now >= until:
-            raise CommandTroubled("the guest does not let go of the volume", code="compute.volume-held")
-        if now >= ask_at:
-            _ask_to_let_go(domain, disk)
-            ask_at = time.monotonic() + ASK_AGAIN_SECONDS
-        time.sleep(LOOK_SECONDS)
-
-
-def _ask_to_let_go(domain: Any, disk: ET.Element) -> None:
-    try:
-        domain.detachDeviceFlags(ET.tostring(disk, encoding="unicode"), _LIVE)
-    except libvirt.libvirtError as error:
-        # QEMU refuses a second request while the first is pending; whether the disk goes decides, not this call.
-        log.info("volume_unplug_refused", domain=domain.name(), said=error.get_error_message())
 
 
 def _find_secret(connection: Any, usage: str) -> Any | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import struct
 import subprocess
+import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 
 from component.compute_agent.orders import image_source, spawn_order
@@ -221,3 +223,23 @@ def test_the_console_is_read_across_a_rotation(tmp_path: Path) -> None:
     assert files.read_console(100) == b"oldernew"
     assert files.read_console(5) == b"ernew"
     assert files.read_console(2) == b"ew"
+
+
+async def test_the_images_token_is_in_no_log_and_no_error(gateway: Gateway, cache: ImageCache) -> None:
+    errors: list[str] = []
+    with structlog.testing.capture_logs() as logs:
+        for image in (
+            gateway.image(b"x", served=b"y"),
+            gateway.image(b"xx", served=b"y"),
+            gateway.image(b"QFI\xfb"),
+            gateway.image(b"good"),
+            image_source(b"x", url="http://127.0.0.1:9/canary"),
+        ):
+            try:
+                await cache.ensure(image)
+            except (CommandRefused, CommandTroubled) as error:
+                errors += traceback.format_exception(error)
+    assert logs
+    assert errors
+    assert "canary" not in "".join(errors)
+    assert "canary" not in repr(logs)
