@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from skybus.bus.transport import Transport
+from skybus.compute.instance_identity import InstanceIdentity
 from skybus.config import Config
 from skybus.identity.keys import Keys
 from skybus.identity.tokens import Tokens
@@ -24,6 +25,7 @@ def cloud_of(config: Config) -> Cloud:
     return Cloud(
         gateway_url=config.gateway.url,
         issue_image_token=partial(tokens.issue_image_token, seconds=IMAGE_TOKEN_SECONDS),
+        identity=InstanceIdentity.load(config.gateway.token_key_dir),
         allocation_ratios={
             "VCPU": config.scheduler.cpu_allocation_ratio,
             "MEMORY_MB": config.scheduler.ram_allocation_ratio,

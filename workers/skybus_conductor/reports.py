@@ -14,11 +14,12 @@ from skybus.compute.hosts import host_heard
 from skybus.messages.compute import GuestChanged, HypervisorReport
 from skybus.messages.network import NetworkReport
 from skybus.messages.volume import PoolReport
-from skybus.network.agents import agent_heard
+from skybus.network import agents as network_agents
 from skybus.placement.inventory import Stock, provider_heard
 from skybus.store import Tx
 from skybus.volume.pools import pool_heard
 from skybus_conductor.cloud import Cloud
+from skybus_conductor.peers import tell_peers
 from skybus_conductor.reconcilers import exports, guests, ports
 
 ReportHandler = Callable[[Tx, Any], Awaitable[None]]
@@ -27,6 +28,7 @@ ReportHandler = Callable[[Tx, Any], Awaitable[None]]
 async def hypervisor_reported(cloud: Cloud, tx: Tx, report: HypervisorReport) -> None:
     """A compute host is there, has this, and these guests are on it."""
     await host_heard(tx, report)
+    await tell_peers(tx, await network_agents.host_heard(tx, report.host, report.address))
     amounts = {"VCPU": report.vcpus, "MEMORY_MB": report.memory_mib, "DISK_GB": report.disk_gib}
     stock = {
         name: Stock(total=amount, allocation_ratio=cloud.allocation_ratios.get(name, 1.0))
@@ -41,10 +43,10 @@ async def guest_changed(tx: Tx, report: GuestChanged) -> None:
     await guests.follow(tx, report.server_id, report.host, report.power_state)
 
 
-async def network_reported(tx: Tx, report: NetworkReport) -> None:
+async def network_reported(cloud: Cloud, tx: Tx, report: NetworkReport) -> None:
     """A network agent is there, and these ports are wired on its host."""
-    await agent_heard(tx, report)
-    await ports.reconcile(tx, report)
+    await network_agents.agent_heard(tx, report)
+    await ports.reconcile(cloud, tx, report)
 
 
 async def pool_reported(tx: Tx, report: PoolReport) -> None:
@@ -59,6 +61,6 @@ def reports(cloud: Cloud) -> Mapping[type[Report], ReportHandler]:
     return {
         HypervisorReport: partial(hypervisor_reported, cloud),
         GuestChanged: guest_changed,
-        NetworkReport: network_reported,
+        NetworkReport: partial(network_reported, cloud),
         PoolReport: pool_reported,
     }

@@ -14,7 +14,6 @@ from skybus import clock
 from skybus.compute.hosts import hosts_silent
 from skybus.compute.servers import server_get
 from skybus.errors import CloudError, NotFound
-from skybus.network.agents import agents_silent
 from skybus.placement.claims import claim_consumers, claim_release
 from skybus.placement.inventory import providers_silent
 from skybus.store import Store, Tx
@@ -54,7 +53,6 @@ async def silent_hosts(tx: Tx) -> None:
     for kind, host in await providers_silent(tx, before):
         log.warning("host_silent", kind=kind, host=host)
     await hosts_silent(tx, before)
-    await agents_silent(tx, before)
 
 
 async def orphaned_claims(tx: Tx) -> None:

@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from skybus.bus.message import Answer
-from skybus.compute.orders import instance_metadata, spawn_order
+from skybus.compute.instance_metadata import instance_metadata
 from skybus.compute.server_life import server_booted, server_fail, server_placed, server_wired
 from skybus.compute.servers import server_get
+from skybus.compute.spawn import spawn_order
 from skybus.messages.compute import DestroyGuest, GuestSpawned
 from skybus.messages.placement import Place, Placed
-from skybus.network.binding import plug_order, port_bind, port_unbind, port_up, unplug_order
-from skybus.network.ports import ports_of_server, ports_release
+from skybus.network.binding import port_bind, port_unbind
+from skybus.network.ports import port_move
+from skybus.network.server_ports import ports_of_server, ports_release
+from skybus.network.states import Cause
+from skybus.network.wiring import plug_order, unplug_order
 from skybus.placement.claims import claim_release
 from skybus.saga.engine import INTERRUPTED
 from skybus.saga.operations import Operation
@@ -33,7 +37,7 @@ async def place(tx: Tx, op: Operation) -> Sequence[Order]:
         project_id=op.project_id,
         kind="compute",
         resources=wanted,
-        availability_zone=server["availability_zone"],
+        availability_zone=server["zone"],
     )
     return [Order(to="scheduler", command=command)]
 
@@ -55,21 +59,11 @@ async def unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None
     await claim_release(tx, op.resource_id)
 
 
-async def wire(tx: Tx, op: Operation) -> Sequence[Order]:
-    """Plug every port, all at the same time."""
-    metadata = await instance_metadata(tx, op.resource_id)
-    host = op.memo["host"]
-    return [
-        Order(to=f"network.{host}", command=await plug_order(tx, port["id"], host, metadata), key=port["id"])
-        for port in await ports_of_server(tx, op.resource_id)
-    ]
-
-
 async def wired(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
     """The ports work; the other hosts of their networks hear of this one."""
     for port_id in answers:
-        await port_up(tx, port_id)
-    await tell_peers(tx, op.resource_id)
+        await port_move(tx, port_id, Cause.PLUGGED)
+    await tell_peers(tx, [port["network_id"] for port in await ports_of_server(tx, op.resource_id)])
     await server_wired(tx, op.resource_id)
 
 
@@ -79,7 +73,7 @@ async def unwire(tx: Tx, op: Operation) -> Sequence[Order]:
     if host is None:
         return []
     return [
-        Order(to=f"network.{host}", command=await unplug_order(tx, port["id"]), key=port["id"])
+        Order(to=f"network.{host}", command=unplug_order(port["id"], port["network_id"]), key=port["id"])
         for port in await ports_of_server(tx, op.resource_id)
     ]
 
@@ -98,7 +92,7 @@ async def unspawn(tx: Tx, op: Operation) -> Sequence[Order]:
 
 async def unwound(tx: Tx, op: Operation) -> None:
     """Nothing is left on any host: free the ports, and say why in the server's fault."""
-    await ports_release(tx, op.resource_id)
+    await tell_peers(tx, await ports_release(tx, op.resource_id))
     error = op.error or {}
     if error.get("code") != INTERRUPTED:
         await server_fail(
@@ -109,10 +103,20 @@ async def unwound(tx: Tx, op: Operation) -> None:
 def saga(cloud: Cloud) -> Saga:
     """The steps, each with its way back."""
 
+    async def wire(tx: Tx, op: Operation) -> Sequence[Order]:
+        """Plug every port, all at the same time; with it the host learns what its metadata service is to say."""
+        host = op.memo["host"]
+        metadata = await instance_metadata(tx, op.resource_id, identity=cloud.identity, host=host)
+        return [
+            Order(to=f"network.{host}", command=await plug_order(tx, port["id"], host, metadata), key=port["id"])
+            for port in await ports_of_server(tx, op.resource_id)
+        ]
+
     async def spawn(tx: Tx, op: Operation) -> Sequence[Order]:
+        """Boot the guest, with a token that reads its image and nothing else."""
         server = await server_get(tx, op.resource_id)
         token = cloud.issue_image_token(server["image_id"])
-        order = await spawn_order(tx, op.resource_id, image_token=token, gateway_url=cloud.gateway_url)
+        order = await spawn_order(tx, op.resource_id, token, cloud.gateway_url, identity=cloud.identity)
         return [Order(to=f"compute.{op.memo['host']}", command=order)]
 
     return Saga(

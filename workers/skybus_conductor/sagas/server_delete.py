@@ -11,8 +11,8 @@ from skybus.bus.message import Answer
 from skybus.compute.server_life import server_fail, server_gone
 from skybus.compute.servers import server_get
 from skybus.messages.compute import DestroyGuest
-from skybus.network.binding import unplug_order
-from skybus.network.ports import ports_of_server, ports_release
+from skybus.network.server_ports import ports_of_server, ports_release
+from skybus.network.wiring import unplug_order
 from skybus.placement.claims import claim_release
 from skybus.saga.operations import Operation
 from skybus.saga.saga import Order, Saga, Step
@@ -39,7 +39,9 @@ async def unwire(tx: Tx, op: Operation) -> Sequence[Order]:
     orders = []
     if host is not None:
         for port in await ports_of_server(tx, op.resource_id):
-            orders.append(Order(to=f"network.{host}", command=await unplug_order(tx, port["id"]), key=port["id"]))
+            orders.append(
+                Order(to=f"network.{host}", command=unplug_order(port["id"], port["network_id"]), key=port["id"])
+            )
     for attachment in await attachments_of_server(tx, op.resource_id):
         to, command = await unexport_order(tx, attachment["id"])
         orders.append(Order(to=to, command=command, key=attachment["id"]))
@@ -50,10 +52,7 @@ async def unwired(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
     """Free the ports and the volumes."""
     for attachment in await attachments_of_server(tx, op.resource_id):
         await attachment_remove(tx, attachment["id"])
-    networks = await ports_of_server(tx, op.resource_id)
-    await ports_release(tx, op.resource_id)
-    if networks:
-        await tell_peers(tx, op.resource_id)
+    await tell_peers(tx, await ports_release(tx, op.resource_id))
 
 
 async def forgotten(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:

@@ -1,0 +1,23 @@
+"""What a new cloud has: everything that `skybus bootstrap` makes, and puts back when it is missing."""
+
+from __future__ import annotations
+
+from skybus.compute import flavors
+from skybus.config import Config
+from skybus.identity import bootstrap as identity
+from skybus.identity.keys import keys_ensure
+from skybus.store import Tx
+from skybus.volume import types
+
+
+async def bootstrap(tx: Tx, config: Config, *, admin_password: str) -> None:
+    """The administrator with roles and catalog, the flavors, the default volume type, the keys."""
+    keys_ensure(config.gateway.token_key_dir)
+    await identity.bootstrap(
+        tx,
+        admin_password=admin_password,
+        public_url=config.gateway.url,
+        rounds=config.gateway.password_rounds,
+    )
+    await flavors.bootstrap(tx)
+    await types.bootstrap(tx)
