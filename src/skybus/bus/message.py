@@ -13,9 +13,27 @@ import msgspec
 
 TYPES: dict[str, type[Message]] = {}
 """Every message type that has been imported, by its type name."""
+HIDDEN = "***"
+"""What is shown of a secret."""
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+class Discreet(msgspec.Struct, frozen=True, kw_only=True):
+    """A struct that hides the fields named in `SECRETS` wherever it is printed: logs, exceptions, test reports.
+
+    What goes over the wire is whole; only `repr` and `str` hide.
+    """
+
+    SECRETS: ClassVar[tuple[str, ...]] = ()
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, HIDDEN if name in self.SECRETS else getattr(self, name)) for name in self.__struct_fields__]
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({fields})"
+
+
+class Message(Discreet, frozen=True, kw_only=True, forbid_unknown_fields=False):
     """Ids and facts, never a whole row.
 
     `TYPE` names the message and carries its version; a type once published keeps its meaning. `SUBJECT` is the field

@@ -7,16 +7,17 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from skybus.bus.message import Answer, Command, Event, Report
+from skybus.bus.message import Answer, Command, Discreet, Event, Report
 from skybus.messages.volume import IscsiTarget
 
 PowerState = Literal["running", "paused", "shutdown", "crashed", "absent"]
 """What a hypervisor says of a guest; `absent` when it knows none."""
 
 
-class ImageSource(msgspec.Struct, frozen=True, kw_only=True):
+class ImageSource(Discreet, frozen=True, kw_only=True):
     """Where a host gets an image from, and how it knows that it got the right one."""
 
+    SECRETS: ClassVar[tuple[str, ...]] = ("token",)
     image_id: str
     url: str
     """HTTP URL of the image data at the gateway."""
@@ -29,13 +30,15 @@ class ImageSource(msgspec.Struct, frozen=True, kw_only=True):
     """Hex digest of the data; the host refuses anything else."""
 
 
-class InstanceMetadata(msgspec.Struct, frozen=True, kw_only=True):
+class InstanceMetadata(Discreet, frozen=True, kw_only=True):
     """What a guest may learn about itself, from the config drive or the metadata service.
 
     `meta_data` and `network_data` are the documents of the OpenStack metadata format, version `latest`;
     `identity_document` is JSON text and `identity_signature` its detached signature by the cloud (JWS, EdDSA).
+    Users put passwords into user data and metadata, and whoever has the signed identity can pass for the guest.
     """
 
+    SECRETS: ClassVar[tuple[str, ...]] = ("meta_data", "user_data", "identity_signature")
     server_id: str
     project_id: str
     meta_data: dict[str, Any]
@@ -204,6 +207,7 @@ class ConsoleText(Answer, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "skybus.compute.answer.console-text.v1"
     SUBJECT: ClassVar[str] = "server_id"
+    SECRETS: ClassVar[tuple[str, ...]] = ("text",)
     server_id: str
     text: str
 

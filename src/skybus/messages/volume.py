@@ -7,12 +7,13 @@ from typing import ClassVar
 
 import msgspec
 
-from skybus.bus.message import Answer, Command, Event, Report
+from skybus.bus.message import Answer, Command, Discreet, Event, Report
 
 
-class IscsiTarget(msgspec.Struct, frozen=True, kw_only=True):
+class IscsiTarget(Discreet, frozen=True, kw_only=True):
     """How an initiator reaches an exported volume. The CHAP password is a secret: never logged, never shown."""
 
+    SECRETS: ClassVar[tuple[str, ...]] = ("chap_password",)
     portal: str
     """address:port."""
     iqn: str
@@ -79,6 +80,7 @@ class ExportVolume(Command, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "skybus.volume.command.export-volume.v1"
     SUBJECT: ClassVar[str] = "volume_id"
     ANSWER: ClassVar[type[Answer]] = VolumeExported
+    SECRETS: ClassVar[tuple[str, ...]] = ("chap_password",)
     volume_id: str
     attachment_id: str
     chap_user: str
