@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -30,6 +30,9 @@ from skybus_network.locks import Locks
 from skybus_network.picture import KnownNetwork, Picture
 
 log = structlog.get_logger()
+
+MENDED_AT_ONCE = 8
+"""Networks that are made at the same time when a host starts: each runs a few programs."""
 
 
 class NetworkAgent:
@@ -59,9 +62,12 @@ class NetworkAgent:
         for network_id in [network.id for network in self._picture.networks.values() if not network.ports]:
             await self._picture.network_drop(network_id)
         await self._data_plane.open(self._picture.networks)
-        for network_id in list(self._picture.networks):
-            await self._mend(network_id)
-        await self._data_plane.sweep()
+        await self._mend_all(self._picture.networks)
+        try:
+            await self._data_plane.sweep()
+        except CommandTroubled as error:
+            # Left-overs cost room; a host without an agent costs its guests.
+            log.error("network_sweep_failed", reason=str(error))
         if self._tend_seconds is not None:
             self._tending = asyncio.create_task(self._tend(self._tend_seconds), name="network-tend")
 
@@ -172,13 +178,25 @@ class NetworkAgent:
             await asyncio.sleep(seconds)
             try:
                 ailing = (await self._data_plane.survey()).ailing
+                # One that is being worked on only looks ill.
+                ill = [network_id for network_id in ailing if not self._locks.busy(network_id)]
+                if ill:
+                    log.warning("networks_ailing", network_ids=ill)
+                await self._mend_all(ill)
             except CommandTroubled as error:
                 log.warning("network_survey_failed", reason=str(error))
-                continue
-            # One that is being worked on only looks ill.
-            for network_id in [ill for ill in ailing if not self._locks.busy(ill)]:
-                log.warning("network_ailing", network_id=network_id)
+            except Exception:
+                log.exception("network_tend_crashed")  # our bug; the next look may fare better
+
+    async def _mend_all(self, network_ids: Iterable[str]) -> None:
+        """Mend many, some at a time."""
+        gate = asyncio.Semaphore(MENDED_AT_ONCE)
+
+        async def mend(network_id: str) -> None:
+            async with gate:
                 await self._mend(network_id)
+
+        await asyncio.gather(*map(mend, list(network_ids)))
 
     async def _mend(self, network_id: str) -> None:
         """Apply what is known of a network; one that cannot be mended now must not keep others from it."""

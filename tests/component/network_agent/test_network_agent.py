@@ -15,6 +15,7 @@ from skybus.errors import CommandRefused, CommandTroubled
 from skybus.messages.network import NetworkReport, PlugPort, UpdatePeers
 from skybus_network import build
 from skybus_network.agent import NetworkAgent
+from skybus_network.dataplane import Survey
 from skybus_network.locks import Locks
 from skybus_network.picture import KnownNetwork
 from skybus_network.picture_folder import PictureFolder
@@ -208,3 +209,35 @@ async def test_a_simulated_host_is_built_from_the_configuration() -> None:
     assert (agent.kind, agent.host) == ("network", "sim-0007")
     assert len((await report(agent)).ports) == 1  # type: ignore[arg-type]
     await agent.close()
+
+
+class Blind(SimulatedDataPlane):
+    """Cannot look, the first time."""
+
+    __slots__ = ("looks",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+
+    async def survey(self) -> Survey:
+        self.looks += 1
+        if self.looks == 1:
+            raise ValueError("a bug of ours")
+        if self.looks == 2:
+            raise CommandTroubled("the kernel is busy")
+        return Survey(ailing=frozenset(self._networks.keys() - self.made.keys()))
+
+
+async def test_tending_survives_failures_and_mends_what_went_missing(tmp_path: Path) -> None:
+    order, plane = Net(0).plug(11), Blind()
+    agent = NetworkAgent("h1", plane, PictureFolder(tmp_path), tend_seconds=0.01)
+    await agent.start(tell)
+    await agent.plug(order)
+    plane.made.clear()
+    async with asyncio.timeout(5):
+        while order.segment.network_id not in plane.made:
+            await asyncio.sleep(0.01)
+    assert plane.looks >= 3
+    await agent.close()
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "network-tend"]

@@ -204,6 +204,11 @@ async def test_a_guest_does_not_reach_its_host(lab: Lab, start: Starter) -> None
             return open_way, wire.find(is_answer, SILENCE_SECONDS) is not None
 
     assert await asyncio.to_thread(answers) == (True, False)
+    # Nor does the host speak on its guests' networks by itself.
+    assert {line.split()[1] for line in ip("-n", config.host.namespace or "", "-6", "-o", "addr").splitlines()} <= {
+        "lo",
+        "und",
+    }
 
 
 async def test_a_network_spans_hosts_and_two_networks_do_not_meet(lab: Lab, start: Starter) -> None:

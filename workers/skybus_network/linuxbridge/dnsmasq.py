@@ -40,13 +40,13 @@ class Dnsmasq:
         """Make a server run and know `files`. Raises `CommandTroubled`."""
         try:
             pid, same_conf = await asyncio.to_thread(self._look_and_write, files)
+            if pid is not None and same_conf and self._remembers_nothing_else(files):
+                return
+            if pid is not None:
+                await self._stop(pid)
+            await self._start(files)
         except OSError as error:
             raise CommandTroubled(f"could not write the DHCP server's files: {error.strerror}") from error
-        if pid is not None and same_conf and self._remembers_nothing_else(files):
-            return
-        if pid is not None:
-            await self._stop(pid)
-        await self._start(files)
 
     def _look_and_write(self, files: DhcpFiles) -> tuple[int | None, bool]:
         """Write what changed, tell a running server of it, and say which runs and whether its configuration is this."""

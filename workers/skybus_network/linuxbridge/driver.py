@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -37,19 +38,20 @@ class LinuxBridge:
         self._vxlan_port = vxlan_port
         self._folder = folder
         self._firewall = Firewall(names, namespace)
+        self._opened = AsyncExitStack()
 
     async def open(self, networks: Mapping[str, KnownNetwork]) -> None:
         """Connect to the kernel, and let the guard stand before anything else does."""
         self._networks = networks
-        self._links = await Links.open(self._namespace)
+        self._links = await self._opened.enter_async_context(await Links.open(self._namespace))
         self._dhcp = Dhcp(self._names, self._links, self._namespace, self._folder / "dhcp")
         self._metadata = Metadata(networks)
+        self._opened.push_async_callback(self._metadata.close)
         await self._quarantine()
 
     async def close(self) -> None:
         """Let go of the kernel. Metadata is not served until the next start; all else goes on."""
-        await self._metadata.close()
-        await self._links.close()
+        await self._opened.aclose()
 
     async def apply(self, network: KnownNetwork) -> None:
         """Make or mend everything of `network`. The guard comes first: its rules wait for the taps they name."""
