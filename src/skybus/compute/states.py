@@ -115,8 +115,21 @@ STATUSES: Mapping[str, tuple[State, str | None]] = MappingProxyType(
 """Every status that we show, as (state, task); None stands for any task without a status of its own."""
 
 STATUSES_OF_OTHERS = frozenset(
-    "MIGRATING PASSWORD PAUSED REBUILD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED "
-    "SUSPENDED UNKNOWN VERIFY_RESIZE".split()
+    [
+        "MIGRATING",
+        "PASSWORD",
+        "PAUSED",
+        "REBUILD",
+        "RESCUE",
+        "RESIZE",
+        "REVERT_RESIZE",
+        "SHELVED",
+        "SHELVED_OFFLOADED",
+        "SOFT_DELETED",
+        "SUSPENDED",
+        "UNKNOWN",
+        "VERIFY_RESIZE",
+    ]
 )
 """Statuses that a list may be filtered by, although no server of ours has them."""
 

@@ -1,0 +1,167 @@
+"""What the conductor tells of a server: each function is one move, in the conductor's transaction, safe to repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skybus import clock
+from skybus.compute.servers import DELETING, server_lock, server_move
+from skybus.compute.states import POWER_NUMBERS, Cause, State
+from skybus.messages.compute import PowerState, ServerCreated, ServerDeleted, ServerFailed, ServerPlaced
+from skybus.store import Store, Tx
+
+NO_HOST = "placement.no-valid-host"
+FAULT_CODE = 500
+"""What Nova gives every fault of a build; its details are an administrator's."""
+
+EXPECTED = """
+SELECT id, project_id, host, state, task_state, power_state, updated_at FROM compute.server
+ WHERE NOT deleted AND host = $1 ORDER BY id
+"""
+
+
+async def server_placed(tx: Tx, server_id: str, host: str) -> Any:
+    """The scheduler chose `host`. Answers the row."""
+    server = await server_lock(tx, server_id)
+    if server["host"] == host:
+        return server
+    moved = await server_move(tx, server, Cause.PLACED, host=host)
+    tx.publish(ServerPlaced(server_id=server_id, host=host), project_id=server["project_id"])
+    return moved
+
+
+async def server_wired(tx: Tx, server_id: str) -> Any:
+    """The ports are ready, the guest may boot. Answers the row."""
+    server = await server_lock(tx, server_id)
+    return server if server["task_state"] == "spawning" else await server_move(tx, server, Cause.WIRED)
+
+
+async def server_booted(tx: Tx, server_id: str, power_state: PowerState, vnc_port: int | None = None) -> Any:
+    """The guest runs for the first time: ACTIVE, and metered from now on. Answers the row."""
+    server = await server_lock(tx, server_id)
+    if server["state"] != State.BUILD:
+        return server
+    now = clock.now()
+    columns = {"power_state": POWER_NUMBERS[power_state], "vnc_port": vnc_port, "launched_at": now}
+    moved = await server_move(tx, server, Cause.BOOTED, **columns)
+    event = ServerCreated(
+        server_id=server_id,
+        name=server["name"],
+        host=server["host"],
+        flavor_name=server["flavor_name"],
+        vcpus=server["vcpus"],
+        memory_mib=server["memory_mib"],
+        disk_gib=server["disk_gib"],
+        launched_at=now,
+    )
+    tx.publish(event, project_id=server["project_id"])
+    return moved
+
+
+async def _powered(tx: Tx, server_id: str, cause: Cause, power_state: PowerState, **columns: Any) -> Any:
+    server = await server_lock(tx, server_id)
+    return await server_move(tx, server, cause, power_state=POWER_NUMBERS[power_state], **_NO_FAULT, **columns)
+
+
+_NO_FAULT: Mapping[str, None] = {"fault_code": None, "fault_message": None, "fault_details": None, "fault_at": None}
+
+
+async def server_started(tx: Tx, server_id: str, power_state: PowerState, vnc_port: int | None = None) -> Any:
+    """A start ended well: ACTIVE. Answers the row."""
+    return await _powered(tx, server_id, Cause.STARTED, power_state, vnc_port=vnc_port)
+
+
+async def server_stopped(tx: Tx, server_id: str, power_state: PowerState) -> Any:
+    """A stop ended well: SHUTOFF. Answers the row."""
+    return await _powered(tx, server_id, Cause.STOPPED, power_state)
+
+
+async def server_rebooted(tx: Tx, server_id: str, power_state: PowerState, vnc_port: int | None = None) -> Any:
+    """A reboot ended well: ACTIVE. Answers the row."""
+    return await _powered(tx, server_id, Cause.REBOOTED, power_state, vnc_port=vnc_port)
+
+
+async def server_gave_up(tx: Tx, server_id: str) -> Any:
+    """An action was given up and undone; the server is as before it, and idle. Answers the row."""
+    server = await server_lock(tx, server_id)
+    return server if server["deleted"] else await server_move(tx, server, Cause.GAVE_UP)
+
+
+async def server_fail(
+    tx: Tx,
+    server_id: str,
+    code: str,
+    reason: str,
+    details: Mapping[str, Any] | None = None,
+    *,
+    deleting: bool = False,
+) -> Any:
+    """Something was given up: ERROR, with a fault that says why. Answers the row.
+
+    `details` of a refused placement are the scheduler's reasons. A build that was interrupted by a delete does not
+    fail, it goes; a delete that fails says so with `deleting`.
+    """
+    server = await server_lock(tx, server_id)
+    building = server["state"] == State.BUILD
+    if server["deleted"] or (building and server["task_state"] == DELETING and not deleting):
+        return server
+    told = dict(details or {})
+    columns: dict[str, Any] = {
+        "fault_code": FAULT_CODE,
+        "fault_message": fault_message(code, reason, told)[:255],
+        "fault_details": fault_details(told),
+        "fault_at": clock.now(),
+    }
+    if building and not deleting:
+        columns |= {"host": None, "vnc_port": None, "power_state": 0}  # all of it was undone: nothing is on the host
+        event = ServerFailed(server_id=server_id, code=code, reason=reason, details=told)
+        tx.publish(event, project_id=server["project_id"])
+    return await server_move(tx, server, Cause.FAILED, **columns)
+
+
+def fault_message(code: str, reason: str, details: Mapping[str, Any]) -> str:
+    """What the owner reads: the reason, and after a refused placement how many hosts each filter removed."""
+    if code != NO_HOST:
+        return reason
+    removed = details.get("removed") or {}
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(removed.items(), key=lambda pair: -pair[1]))
+    text = reason if reason.startswith("No valid host") else f"No valid host was found. {reason}".rstrip()
+    if "hosts" not in details:
+        return text
+    return f"{text} Of {details['hosts']} hosts " + (f"were removed by: {counts}." if counts else "none was left.")
+
+
+def fault_details(details: Mapping[str, Any]) -> str | None:
+    """What an administrator reads: after a refused placement, which hosts came closest and what each of them lacked."""
+    lines = [f"{one.get('host', '?')}: {one.get('reason', '?')}" for one in details.get("closest") or []]
+    lines += [f"{key}: {value}" for key, value in details.items() if key != "closest"]
+    return "\n".join(lines) or None
+
+
+async def server_gone(tx: Tx, server_id: str) -> Any:
+    """Nothing of the server is left; metering ends now. The row stays for lists of deleted servers. Answers the row."""
+    server = await server_lock(tx, server_id)
+    if server["deleted"]:
+        return server
+    now = clock.now()
+    moved = await server_move(tx, server, Cause.DELETED, power_state=0, vnc_port=None, deleted=True, terminated_at=now)
+    tx.publish(ServerDeleted(server_id=server_id, terminated_at=now), project_id=server["project_id"])
+    return moved
+
+
+async def server_power_seen(tx: Tx, server_id: str, host: str, power_state: PowerState) -> bool:
+    """A host saw a guest running or not. Follows it when the server is idle on that host; answers whether it moved."""
+    server = await server_lock(tx, server_id)
+    on = power_state in ("running", "paused")
+    number = POWER_NUMBERS[power_state]
+    expects = server["state"] in (State.ACTIVE, State.SHUTOFF)
+    if not expects or server["host"] != host or server["task_state"] is not None or server["power_state"] == number:
+        return False
+    await server_move(tx, server, Cause.POWERED_ON if on else Cause.POWERED_OFF, power_state=number)
+    return True
+
+
+async def servers_expected(store: Store | Tx, host: str) -> list[Any]:
+    """What should be on `host`: rows with id, project_id, host, state, task_state, power_state."""
+    return await store.fetch(EXPECTED, host)

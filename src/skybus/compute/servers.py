@@ -1,0 +1,200 @@
+"""Servers as rows: inserting, finding, moving through their states, changing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skybus import clock
+from skybus.compute.states import TASKS, Cause, State, after, status_of
+from skybus.errors import Conflict, NotFound
+from skybus.ids import is_uuid
+from skybus.messages.compute import ServerMoved, ServerUpdated
+from skybus.store import Store, Tx
+
+COLUMNS = """s.id, s.number, s.project_id, s.user_id, s.name, s.hostname, s.description, s.state, s.task_state,
+s.power_state, s.generation, s.flavor_id, s.flavor_name, s.vcpus, s.memory_mib, s.disk_gib, s.ephemeral_gib,
+s.swap_mib, s.extra_specs, s.image_id, s.key_name, s.key_type, s.public_key, s.user_data, s.config_drive, s.metadata,
+s.tags, s.trusted_certs, s.security_groups, s.zone, s.wanted_host, s.host, s.vnc_port, s.launch_index,
+s.reservation_id, s.access_ipv4, s.access_ipv6, s.disk_config, s.locked_by, s.locked_reason, s.fault_code,
+s.fault_message, s.fault_details, s.fault_at, s.created_at, s.updated_at, s.launched_at, s.terminated_at, s.deleted"""
+VIEW_COLUMNS = f"""{COLUMNS}, h.zone AS host_zone, h.up AND NOT h.forced_down AS host_up, h.disabled AS host_disabled,
+h.forced_down AS host_forced_down"""
+SEEN = f"""
+SELECT {VIEW_COLUMNS} FROM compute.server s LEFT JOIN compute.host h ON h.name = s.host
+ WHERE s.id = $1 AND ($2::text IS NULL OR s.project_id = $2) AND (NOT s.deleted OR $3)
+"""
+GET = f"SELECT {COLUMNS} FROM compute.server s WHERE s.id = $1"
+LOCK = f"{GET} FOR UPDATE"
+INSERT = f"""
+INSERT INTO compute.server AS s (id, project_id, user_id, name, hostname, description, state, task_state, flavor_id,
+    flavor_name, vcpus, memory_mib, disk_gib, ephemeral_gib, swap_mib, extra_specs, image_id, key_name, key_type,
+    public_key, user_data, config_drive, metadata, tags, trusted_certs, security_groups, zone, wanted_host,
+    launch_index, reservation_id, access_ipv4, access_ipv6, disk_config, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+    $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $34)
+RETURNING {COLUMNS}
+"""
+INSERTED = (
+    "id",
+    "project_id",
+    "user_id",
+    "name",
+    "hostname",
+    "description",
+    "state",
+    "task_state",
+    "flavor_id",
+    "flavor_name",
+    "vcpus",
+    "memory_mib",
+    "disk_gib",
+    "ephemeral_gib",
+    "swap_mib",
+    "extra_specs",
+    "image_id",
+    "key_name",
+    "key_type",
+    "public_key",
+    "user_data",
+    "config_drive",
+    "metadata",
+    "tags",
+    "trusted_certs",
+    "security_groups",
+    "zone",
+    "wanted_host",
+    "launch_index",
+    "reservation_id",
+    "access_ipv4",
+    "access_ipv6",
+    "disk_config",
+)
+"""What an insert must be given, in the order of its places."""
+
+MOVED = frozenset(
+    [
+        "power_state",
+        "host",
+        "vnc_port",
+        "launched_at",
+        "terminated_at",
+        "deleted",
+        "fault_code",
+        "fault_message",
+        "fault_details",
+        "fault_at",
+    ]
+)
+"""What a move may write beside state and task."""
+CHANGED = frozenset(
+    [
+        "name",
+        "hostname",
+        "description",
+        "access_ipv4",
+        "access_ipv6",
+        "disk_config",
+        "metadata",
+        "tags",
+        "locked_by",
+        "locked_reason",
+    ]
+)
+"""What `server_change` may write: what has nothing to do with the server's life."""
+
+DELETING = "deleting"
+
+
+def not_found(server_id: str) -> NotFound:
+    """The 404 of a server that is not there or not the caller's to see."""
+    return NotFound(f"Instance {server_id[:64]} could not be found.", code="server.not-found")
+
+
+async def server_get(store: Store | Tx, server_id: str) -> Any:
+    """The server's row, whoever owns it, deleted ones included. Raises NotFound."""
+    row = await store.fetchrow(GET, server_id) if is_uuid(server_id) else None
+    if row is None:
+        raise not_found(server_id)
+    return row
+
+
+async def server_lock(tx: Tx, server_id: str) -> Any:
+    """The server's row, locked to the end of the transaction. Raises NotFound."""
+    row = await tx.fetchrow(LOCK, server_id) if is_uuid(server_id) else None
+    if row is None:
+        raise not_found(server_id)
+    return row
+
+
+async def server_seen(store: Store | Tx, server_id: str, *, project_id: str | None, deleted: bool = False) -> Any:
+    """The server's row with its host's, as `project_id` sees it; None sees all. Raises NotFound.
+
+    A deleted server is not there unless `deleted`.
+    """
+    row = await store.fetchrow(SEEN, server_id, project_id, deleted) if is_uuid(server_id) else None
+    if row is None:
+        raise not_found(server_id)
+    return row
+
+
+async def server_insert(tx: Tx, values: Mapping[str, Any]) -> Any:
+    """Add a server; `values` has every name of INSERTED. Answers its row."""
+    return await tx.fetchrow(INSERT, *(values[name] for name in INSERTED), clock.now())
+
+
+async def server_move(tx: Tx, server: Any, cause: Cause, **columns: Any) -> Any:
+    """Apply `cause`, and write `columns` with it; answer the new row.
+
+    The only function that writes `state`, `task_state` and `power_state`. Raises Conflict when there is no such way
+    out of the state, or when the server moved on since `server` was read.
+    """
+    if not columns.keys() <= MOVED:
+        raise ValueError(f"a move does not write {sorted(columns.keys() - MOVED)}")
+    state = after(State(server["state"]), cause)
+    task = TASKS.get(cause)
+    if server["task_state"] == DELETING and cause in _BESIDE_DELETE:
+        task = DELETING  # a step that was under way ends while the server waits to be deleted
+    writes = {"state": state.value, "task_state": task, **columns}
+    row = await _write(tx, writes, server["id"], server["generation"])
+    if row is None:
+        raise Conflict(f"Server {server['id']} moved on from generation {server['generation']}.")
+    old, new = status_of(server["state"], server["task_state"]), status_of(state, task)
+    tx.publish(
+        ServerMoved(server_id=server["id"], old=old, new=new, cause=cause.value), project_id=server["project_id"]
+    )
+    return row
+
+
+_BESIDE_DELETE = frozenset(
+    (
+        Cause.PLACED,
+        Cause.WIRED,
+        Cause.BOOTED,
+        Cause.STARTED,
+        Cause.STOPPED,
+        Cause.REBOOTED,
+        Cause.POWERED_ON,
+        Cause.POWERED_OFF,
+    )
+)
+
+
+async def _write(tx: Tx, writes: Mapping[str, Any], server_id: str, generation: int) -> Any:
+    sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(writes, 4))
+    sql = f"""
+        UPDATE compute.server s SET updated_at = $3, generation = generation + 1, {sets}
+         WHERE s.id = $1 AND s.generation = $2 RETURNING {COLUMNS}
+    """
+    return await tx.fetchrow(sql, server_id, generation, clock.now(), *writes.values())
+
+
+async def server_change(tx: Tx, server: Any, changed: Sequence[str] = (), **columns: Any) -> None:
+    """Write attributes that have nothing to do with the server's life, and tell which `changed`."""
+    if not columns or not columns.keys() <= CHANGED:
+        raise ValueError(f"a change does not write {sorted(columns.keys() - CHANGED)}")
+    sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(columns, 3))
+    sql = f"UPDATE compute.server SET updated_at = $2, {sets} WHERE id = $1"
+    await tx.execute(sql, server["id"], clock.now(), *columns.values())
+    event = ServerUpdated(server_id=server["id"], changed=list(changed) or sorted(columns))
+    tx.publish(event, project_id=server["project_id"])
