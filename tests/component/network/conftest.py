@@ -21,6 +21,8 @@ V2 = "/network/v2.0"
 class Net:
     """The network API as a test speaks to it."""
 
+    ADMIN, ALICE, BOB, READER = ADMIN, ALICE, BOB, READER
+
     def __init__(self, client: Client) -> None:
         self.client = client
 

@@ -1,0 +1,109 @@
+"""What the network agents are told: commands made from the rows, to be sent by the sagas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from skybus.messages.compute import InstanceMetadata
+from skybus.messages.network import PlugPort, PortBinding, Segment, Subnet, UnplugPort, UpdatePeers
+from skybus.network import errors
+
+TAP_LETTERS = 11
+"""How much of a port's id is in its tap's name: the kernel takes 15 letters."""
+
+PORT = """
+SELECT p.id, p.network_id, p.mac::text AS mac, p.hostname, p.port_security_enabled, n.kind, n.vni, n.mtu,
+       n.peers_version,
+       COALESCE((SELECT jsonb_agg(jsonb_build_array(a.subnet_id, host(a.ip)) ORDER BY a.ip)
+                   FROM network.address a WHERE a.port_id = p.id), '[]') AS fixed_ips,
+       COALESCE((SELECT jsonb_agg(jsonb_build_object(
+                            'subnet_id', s.id, 'cidr', s.cidr, 'gateway_ip', host(s.gateway_ip),
+                            'dns_nameservers', s.dns_nameservers, 'host_routes', s.host_routes,
+                            'enable_dhcp', s.enable_dhcp, 'dhcp_ip', host(da.ip)) ORDER BY s.created_at, s.id)
+                   FROM network.subnet s
+                   LEFT JOIN network.address da ON da.subnet_id = s.id AND da.port_id = d.id
+                  WHERE s.network_id = n.id), '[]') AS subnets,
+       d.id AS dhcp_port_id, d.mac::text AS dhcp_mac,
+       ARRAY(SELECT h.address FROM network.presence e JOIN network.host h ON h.host = e.host
+              WHERE e.network_id = n.id AND e.host <> $2 ORDER BY h.address) AS peers
+  FROM network.port p
+  JOIN network.network n ON n.id = p.network_id
+  LEFT JOIN network.port d ON d.network_id = n.id AND d.device_owner = 'network:dhcp'
+ WHERE p.id = $1
+"""
+PICTURE = """
+SELECT e.host, h.address, n.kind, n.peers_version
+  FROM network.network n
+  JOIN network.presence e ON e.network_id = n.id
+  LEFT JOIN network.host h ON h.host = e.host
+ WHERE n.id = $1 ORDER BY e.host
+"""
+ON_HOST = """
+SELECT p.id, p.network_id, p.server_id FROM network.port p
+ WHERE p.host = $1 AND p.server_id IS NOT NULL ORDER BY p.network_id, p.id
+"""
+
+
+def tap_name(port_id: str) -> str:
+    """The name of a port's tap on its host."""
+    return "tap" + port_id[:TAP_LETTERS]
+
+
+async def plug_order(tx: Any, port_id: str, host: str, metadata: InstanceMetadata | None) -> PlugPort:
+    """The order that makes a port real on `host`, with the picture of its network as it is now. Raises NotFound."""
+    row = await tx.fetchrow(PORT, port_id, host)
+    if row is None:
+        raise errors.port_not_found(port_id)
+    tunnel = row["kind"] == "vxlan"
+    segment = Segment(
+        network_id=row["network_id"],
+        kind=row["kind"],
+        vni=row["vni"],
+        mtu=row["mtu"],
+        dhcp_port_id=row["dhcp_port_id"],
+        dhcp_mac=row["dhcp_mac"],
+        subnets=msgspec.convert(row["subnets"], list[Subnet]),
+        peers=list(row["peers"]) if tunnel else [],
+        peers_version=row["peers_version"],
+    )
+    binding = PortBinding(
+        port_id=row["id"],
+        tap=tap_name(row["id"]),
+        mac=row["mac"],
+        fixed_ips=[(subnet_id, address) for subnet_id, address in row["fixed_ips"]],
+        hostname=row["hostname"],
+        port_security=row["port_security_enabled"],
+        metadata=metadata,
+    )
+    return PlugPort(port_id=row["id"], segment=segment, binding=binding)
+
+
+def unplug_order(port_id: str, network_id: str) -> UnplugPort:
+    """The order that removes a port from its host."""
+    return UnplugPort(port_id=port_id, network_id=network_id, tap=tap_name(port_id))
+
+
+async def peers_changed(tx: Any, network_id: str) -> list[tuple[str, UpdatePeers]]:
+    """For each host that a tunnel network is present on, its newest picture of the others; flat ones have no peers.
+
+    Ask for it in the transaction that bound or unbound a port: the pictures' versions then grow with the commits.
+    """
+    rows = [row for row in await tx.fetch(PICTURE, network_id) if row["kind"] == "vxlan"]
+    return [
+        (
+            row["host"],
+            UpdatePeers(
+                network_id=network_id,
+                peers=sorted({one["address"] for one in rows if one["address"] and one["host"] != row["host"]}),
+                peers_version=row["peers_version"],
+            ),
+        )
+        for row in rows
+    ]
+
+
+async def ports_expected_on(store: Any, host: str) -> list[Any]:
+    """The servers' ports that are bound to `host` (id, network_id, server_id): what its agent's report should list."""
+    return list(await store.fetch(ON_HOST, host))
