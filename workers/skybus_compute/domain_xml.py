@@ -190,7 +190,9 @@ def _root_disk(order: SpawnGuest, files: GuestFiles) -> ET.Element:
     _add(disk, "source", file=str(files.disk))
     backing = _add(disk, "backingStore", type="file")
     _add(backing, "format", type=order.image.disk_format)
-    _add(backing, "source", file=str(files.base))
+    base = _add(backing, "source", file=str(files.base))
+    # It is shared by guests of many projects, so it does not become the property of the user that QEMU runs as.
+    _add(base, "seclabel", model="dac", relabel="no")
     _add(backing, "backingStore")
     _add(disk, "target", dev="vda", bus="virtio")
     return disk

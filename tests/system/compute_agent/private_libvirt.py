@@ -19,9 +19,9 @@ START_SECONDS = 90.0  # the first start of a libvirtd asks QEMU for all it can d
 
 _LIBVIRTD_CONF = 'auth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\nhost_uuid = "{uuid}"\n'
 _QEMU_CONF = """security_driver = "none"
-user = "root"
-group = "root"
-dynamic_ownership = 0
+user = "libvirt-qemu"
+group = "libvirt-qemu"
+dynamic_ownership = 1
 remember_owner = 0
 cgroup_controllers = [ ]
 namespaces = [ ]
@@ -72,6 +72,9 @@ class PrivateLibvirt:
         ready = self.folder / "ready"
         script = f"set -e; mount --make-rprivate /; mount -t tmpfs run /run\n{binds}\n"
         script += f"mount --bind {self.folder}/hosts /etc/hosts\n"
+        # Where QEMU's user may not open /dev/kvm, libvirtd asks QEMU anew at each call what it can.
+        script += "[ ! -c /dev/kvm ] || { mknod -m 660 /run/kvm c 10 232; chgrp libvirt-qemu /run/kvm; "
+        script += "mount --bind /run/kvm /dev/kvm; }\n"
         script += f"ip link set lo up; touch {ready}; exec sleep 3600"
         self._holder = self._run(["unshare", "--mount", "--net", "sh", "-c", script], "holder")
         wait_until("the namespaces are there", ready.exists, 10)

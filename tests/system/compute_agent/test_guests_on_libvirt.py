@@ -30,6 +30,9 @@ async def test_a_guest_boots_with_its_cards_and_config_drive_and_leaves_nothing(
     assert f"GUEST-READY {(1 << 30) // 512}" in said
     assert f"127.0.0.1:{spawned.vnc_port}" in rig.libvirt.call(["ss", "-Htln"])
 
+    files = rig.state_dir / "guests" / order.server_id
+    assert [(files / name).owner() for name in ("base", "disk.qcow2")] == ["root", "libvirt-qemu"]
+
     again = await rig.agent.spawn(order)
     assert again == spawned
     assert len(rig.libvirt.qemu_pids()) == 1
