@@ -16,7 +16,8 @@ from .shell import run
 from .state import State
 from .trouble import Trouble
 
-PYTHON, ENVIRONMENT, DEBIAN = "Debian packages: Python", "virtual environment", "Debian packages: the rest"
+PYTHON, BUILD, DEBIAN = "Debian packages: Python", "Debian packages: compiler", "Debian packages: the rest"
+ENVIRONMENT = "virtual environment"
 BINDINGS, STORE, BUS, HOST, IMAGE = "libvirt bindings", "Postgres", "RabbitMQ", "host-1", "guest image"
 SCHEMA, ADMIN, QUEUES, CLIENT = "database schema", "admin, roles, catalog, flavors", "queues", "openstack client"
 FIRST, SERVER, PROMPT = "image, network, key pair", "first server ACTIVE", "login prompt on its console"
@@ -99,8 +100,10 @@ class BringUp:
             return []
         plan.add(PYTHON, lambda: packages.install(["python"]))
         plan.add(ENVIRONMENT, lambda: venv.sync("run"), [PYTHON])
-        plan.add(DEBIAN, lambda: packages.install(CLOUD_GROUPS), [PYTHON])
-        plan.add(BINDINGS, lambda: venv.sync("host"), [ENVIRONMENT, DEBIAN])
+        plan.add(BUILD, lambda: packages.install(["build"]), [PYTHON])
+        plan.add(DEBIAN, lambda: packages.install(CLOUD_GROUPS), [BUILD])
+        # The bindings are compiled, which takes as long as the other packages: at the same time.
+        plan.add(BINDINGS, lambda: venv.sync("host"), [ENVIRONMENT, BUILD])
         plan.add(STORE, self.start_postgres, [DEBIAN])
         plan.add(HOST, lambda: Host(self.state).up(), [DEBIAN])
         plan.add(IMAGE, self.build_image, [DEBIAN])

@@ -43,6 +43,9 @@ def image() -> Path:
             landing = path.with_suffix(".new")
             shutil.copyfile(built, landing)
             landing.replace(path)
+        for older in cache_dir().glob("guest-*.qcow2"):
+            if older != path:
+                older.unlink(missing_ok=True)
     return path
 
 
