@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -28,9 +29,12 @@ def namespaces(lab: Lab) -> list[str]:
 
 
 def interfaces(config: Config) -> str:
-    """Interfaces of the host with index, address and alias: anything re-made shows."""
-    lines = ip("-n", config.host.namespace or "", "-o", "link").splitlines()
-    return "\n".join(line for line in lines if " und@" not in line and " lo:" not in line)
+    """Interfaces of the host, one to a line: name, then what shows when one was re-made or moved."""
+    links = json.loads(ip("-n", config.host.namespace or "", "-j", "link"))
+    facts = ("ifname", "ifindex", "address", "mtu", "master", "ifalias")
+    return "\n".join(
+        " ".join(str(link.get(fact)) for fact in facts) for link in links if link["ifname"] not in ("und", "lo")
+    )
 
 
 def dnsmasq_pids(lab: Lab) -> list[int]:
@@ -124,7 +128,7 @@ async def test_after_a_reboot_everything_is_made_again_without_asking(lab: Lab, 
     for name in namespaces(lab):
         ip("netns", "delete", name)
     for line in interfaces(config).splitlines():
-        name = line.split()[1].partition("@")[0].rstrip(":")
+        name = line.split()[0]
         subprocess.run(["ip", "-n", config.host.namespace or "", "link", "del", name], check=False, timeout=20)
     assert interfaces(config) == ""
     second = await start(config)

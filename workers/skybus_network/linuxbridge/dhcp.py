@@ -25,26 +25,36 @@ class Dhcp:
         self._host = host
         self._host_namespace = host_namespace
         self._folder = folder
+        self._made: dict[str, tuple[object, ...]] = {}
+        """What each namespace was last made to be; a port more or less does not change it."""
 
     def wanted(self, network: KnownNetwork) -> bool:
         """Whether the network has DHCP or metadata at all."""
         return bool(served_subnets(network))
 
-    async def apply(self, network: KnownNetwork, bridge: Link) -> None:
-        """Make or mend the network's namespace and its server. Raises `CommandTroubled`."""
+    async def apply(self, network: KnownNetwork, bridge: Link, cable: Link | None) -> None:
+        """Make or mend the network's namespace and its server; `cable` is the bridge's end of the cable as it was seen
+        just now. Raises `CommandTroubled`."""
         namespace = self._names.dhcp_namespace(network.id)
-        if namespace_id(namespace) is None:
-            await namespace_ensure(namespace)
-            await self._inside(namespace, _quiet)
-        async with await Links.open(namespace) as links:
-            end = await self._cable(network, bridge, links, namespace)
-            await self._address(network, end, links)
+        wanted = (network.segment.dhcp_mac, network.segment.mtu, network.segment.subnets, bridge.index)
+        connected = cable is not None and cable.up and cable.master == bridge.index
+        if not connected or self._made.get(network.id) != (*wanted, namespace_id(namespace)):
+            await self._namespace(network, bridge, namespace)
+            self._made[network.id] = (*wanted, namespace_id(namespace))
         files = dhcp_files(network)
         server = self._server(network.id)
         if files is None:
             await server.remove()
         else:
             await server.apply(files)
+
+    async def _namespace(self, network: KnownNetwork, bridge: Link, namespace: str) -> None:
+        if namespace_id(namespace) is None:
+            await namespace_ensure(namespace)
+            await self._inside(namespace, _quiet)
+        async with await Links.open(namespace) as links:
+            end = await self._cable(network, bridge, links, namespace)
+            await self._address(network, end, links)
 
     async def _cable(self, network: KnownNetwork, bridge: Link, links: Links, namespace: str) -> Link:
         """The namespace's end of the cable; the other end is on the bridge."""
@@ -102,6 +112,7 @@ class Dhcp:
 
     async def remove(self, network_id: str) -> None:
         """Remove namespace, server, cable and files. Content to find nothing. Raises `CommandTroubled`."""
+        self._made.pop(network_id, None)
         await self._server(network_id).remove()
         await self._host.remove(self._names.dhcp_veth(network_id))
         await namespace_remove(self._names.dhcp_namespace(network_id))

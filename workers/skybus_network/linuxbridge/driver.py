@@ -64,7 +64,7 @@ class LinuxBridge:
         for port in list(network.ports.values()):
             await self._tap(network, port, bridge, links)
         if self._dhcp.wanted(network):
-            await self._dhcp.apply(network, bridge)
+            await self._dhcp.apply(network, bridge, links.get(self._names.dhcp_veth(network.id)))
             await self._metadata.listen(network.id, self._names.dhcp_namespace(network.id))
         else:
             await self._metadata.remove(network.id)
