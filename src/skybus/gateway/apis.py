@@ -4,40 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import skybus.compute.api
-import skybus.compute.policies
-import skybus.events.api
-import skybus.events.policies
-import skybus.identity.api
-import skybus.identity.policies
-import skybus.image.api
-import skybus.image.policies
-import skybus.network.api
-import skybus.network.policies
-import skybus.volume.api
-import skybus.volume.policies
+from skybus.compute.api import api as compute_api
+from skybus.compute.policies import RULES as COMPUTE_RULES
+from skybus.events.api import apis as events_apis
+from skybus.events.policies import RULES as EVENTS_RULES
 from skybus.http.routes import Api
+from skybus.identity.api import api as identity_api
+from skybus.identity.policies import RULES as IDENTITY_RULES
+from skybus.image.api import api as image_api
+from skybus.image.policies import RULES as IMAGE_RULES
+from skybus.network.api import api as network_api
+from skybus.network.api import versions_api as network_versions_api
+from skybus.network.policies import RULES as NETWORK_RULES
+from skybus.volume.api import apis as volume_apis
+from skybus.volume.policies import RULES as VOLUME_RULES
 
 RULES: tuple[Mapping[str, str], ...] = (
-    skybus.identity.policies.RULES,
-    skybus.image.policies.RULES,
-    skybus.compute.policies.RULES,
-    skybus.volume.policies.RULES,
-    skybus.network.policies.RULES,
-    skybus.events.policies.RULES,
+    IDENTITY_RULES,
+    IMAGE_RULES,
+    COMPUTE_RULES,
+    VOLUME_RULES,
+    NETWORK_RULES,
+    EVENTS_RULES,
 )
 
 
 def apis() -> list[Api]:
     """Every API, versions documents included."""
     return [
-        skybus.identity.api.api(),
-        skybus.image.api.api(),
-        skybus.compute.api.api(),
-        skybus.volume.api.api(),
-        skybus.network.api.versions_api(),
-        skybus.network.api.api(),
-        *skybus.events.api.apis(),
+        identity_api(),
+        image_api(),
+        compute_api(),
+        *volume_apis(),
+        network_versions_api(),
+        network_api(),
+        *events_apis(),
     ]
 
 
