@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -156,8 +156,15 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
         raise ConfigError("no configuration: set SKYBUS_CONFIG to the path of skybus.toml")
     try:
         with Path(name).open("rb") as file:
-            return msgspec.convert(tomllib.load(file), Config)
+            return msgspec.convert(tomllib.load(file), Config, dec_hook=_convert)
     except OSError as error:
         raise ConfigError(f"cannot read {name}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{name}: {error}") from error
+
+
+def _convert(kind: type[Any], value: Any) -> Any:
+    """What TOML has no type for."""
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise ValueError(f"expected a path, got {value!r}")

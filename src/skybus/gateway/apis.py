@@ -16,7 +16,7 @@ from skybus.image.policies import RULES as IMAGE_RULES
 from skybus.network.api import api as network_api
 from skybus.network.api import versions_api as network_versions_api
 from skybus.network.policies import RULES as NETWORK_RULES
-from skybus.volume.api import apis as volume_apis
+from skybus.volume.api import api as volume_api
 from skybus.volume.policies import RULES as VOLUME_RULES
 
 RULES: tuple[Mapping[str, str], ...] = (
@@ -35,7 +35,7 @@ def apis() -> list[Api]:
         identity_api(),
         image_api(),
         compute_api(),
-        *volume_apis(),
+        volume_api(),
         network_versions_api(),
         network_api(),
         *events_apis(),
