@@ -19,6 +19,7 @@ from skybus.placement.inventory import Stock, provider_heard
 from skybus.store import Tx
 from skybus.volume.pools import pool_heard
 from skybus_conductor.cloud import Cloud
+from skybus_conductor.host_reports import report_keep
 from skybus_conductor.peers import tell_peers
 from skybus_conductor.reconcilers import exports, guests, ports
 
@@ -27,6 +28,7 @@ ReportHandler = Callable[[Tx, Any], Awaitable[None]]
 
 async def hypervisor_reported(cloud: Cloud, tx: Tx, report: HypervisorReport) -> None:
     """A compute host is there, has this, and these guests are on it."""
+    await report_keep(tx, "compute", report)
     await host_heard(tx, report)
     await tell_peers(tx, await network_agents.host_heard(tx, report.host, report.address))
     amounts = {"VCPU": report.vcpus, "MEMORY_MB": report.memory_mib, "DISK_GB": report.disk_gib}
@@ -45,12 +47,14 @@ async def guest_changed(tx: Tx, report: GuestChanged) -> None:
 
 async def network_reported(cloud: Cloud, tx: Tx, report: NetworkReport) -> None:
     """A network agent is there, and these ports are wired on its host."""
+    await report_keep(tx, "network", report)
     await network_agents.agent_heard(tx, report)
     await ports.reconcile(cloud, tx, report)
 
 
 async def pool_reported(tx: Tx, report: PoolReport) -> None:
     """A storage host is there, with this much room and these volumes and exports."""
+    await report_keep(tx, "volume", report)
     await pool_heard(tx, report)
     await provider_heard(tx, "volume", report.host, {"DISK_GB": Stock(total=report.capacity_gib)})
     await exports.reconcile(tx, report)
