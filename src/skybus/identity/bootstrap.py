@@ -25,7 +25,6 @@ SERVICES = (
     ("volumev3", "cinderv3", "/volume/v3"),
     ("block-storage", "cinder", "/volume/v3"),
     ("network", "neutron", "/network"),
-    ("placement", "placement", "/placement"),
     ("event-stream", "skybus-events", "/events/v1"),
 )
 """(type, name, path behind the public URL)."""
