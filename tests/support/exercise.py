@@ -146,7 +146,7 @@ async def _unwinds(case: Case, folder: Path, index: int, how: str, doubled: bool
 async def _killed(case: Case, folder: Path, number: int) -> None:
     async with _scene(case, folder, f"its process killed before commit {number}") as (cloud, arranged):
         acted = await case.act(cloud, arranged)
-        cloud.store.dies_in = number
+        cloud.fate.dies_in = number
         await cloud.run()
         await case.done(cloud, acted)
         await _ended(cloud, case.kind, "done")

@@ -60,32 +60,47 @@ class Killed(ConnectionError):
     """The process died before its commit."""
 
 
-class MortalStore(Store):
-    """A store whose process dies just before the commit of its next transaction, when told so."""
+class Fate:
+    """When the next process dies."""
 
     dies_in: int | None = None
     """Transactions until then."""
+
+    def strike(self) -> None:
+        """Another transaction is about to commit."""
+        if self.dies_in is not None:
+            self.dies_in -= 1
+            if self.dies_in < 0:
+                self.dies_in = None
+                raise Killed("killed before the commit")
+
+
+class MortalStore(Store):
+    """A store whose process dies just before the commit of its next transaction, when `fate` says so."""
+
+    def __init__(self, config: Database, source: str, fate: Fate) -> None:
+        super().__init__(config, source)
+        self.fate = fate
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         async with super().transaction() as tx:
             yield tx
-            if self.dies_in is not None:
-                self.dies_in -= 1
-                if self.dies_in < 0:
-                    self.dies_in = None
-                    raise Killed("killed before the commit")
+            self.fate.strike()
 
 
 class SmallCloud:
     """See the module. `client` speaks to the gateway with made-up tokens."""
 
-    def __init__(self, store: MortalStore, client: Client, cloud: Cloud, config: Config) -> None:
+    def __init__(
+        self, store: MortalStore, scheduler_store: MortalStore, client: Client, cloud: Cloud, config: Config
+    ) -> None:
         transport = MemoryTransport(MemoryBroker())
         self.store = store
+        self.fate = store.fate
         self.client = client
         self.conductor = Conductor(store, transport, cloud, user="skybus")
-        self.scheduler = Scheduler(store, transport)
+        self.scheduler = Scheduler(scheduler_store, transport)
         self.agents: dict[str, Agent] = {}
         for host in HOSTS:
             for kind, build in (("compute", build_compute), ("network", build_network), ("volume", build_volume)):
@@ -313,9 +328,12 @@ async def small_cloud(folder: Path) -> AsyncIterator[SmallCloud]:
         network=Network(driver="simulated"),
     )
     async with database() as dsn:
-        store = MortalStore(Database(dsn=dsn, pool_size=4), "test")
-        await store.open()
-        store.on_owed = lambda: None
+        fate = Fate()
+        stores = [MortalStore(Database(dsn=dsn, pool_size=3), source, fate) for source in ("conductor", "scheduler")]
+        for store in stores:
+            await store.open()
+            store.on_owed = lambda: None
+        store = stores[0]
         folder.mkdir(parents=True, exist_ok=True)
         services = {"store": store, "config": config, "images": FsStore(folder / "images")}
         cloud = Cloud(
@@ -326,13 +344,14 @@ async def small_cloud(folder: Path) -> AsyncIterator[SmallCloud]:
         )
         try:
             async with front(apis(), policy_rules(), services) as client:
-                made = SmallCloud(store, client, cloud, config)
+                made = SmallCloud(*stores, client, cloud, config)
                 clock.use(lambda: made.time)
                 await _furnish(made)
                 yield made
         finally:
             clock.use(None)
-            await store.close()
+            for store in stores:
+                await store.close()
 
 
 async def _furnish(cloud: SmallCloud) -> None:

@@ -11,7 +11,7 @@ from skybus.messages.network import PlugPort, PortBinding, Segment, Subnet, Unpl
 from skybus.network import errors
 
 TAP_LETTERS = 11
-"""How much of a port's id is in its tap's name: the kernel takes 15 letters."""
+"""How much of a port's id is in its tap's name: the kernel takes 15 letters. The id's end, for it begins with the time."""
 
 PORT = """
 SELECT p.id, p.network_id, p.mac::text AS mac, p.hostname, p.port_security_enabled, n.kind, n.vni, n.mtu,
@@ -48,7 +48,7 @@ SELECT p.id, p.network_id, p.server_id FROM network.port p
 
 def tap_name(port_id: str) -> str:
     """The name of a port's tap on its host."""
-    return "tap" + port_id[:TAP_LETTERS]
+    return "tap" + port_id[-TAP_LETTERS:]
 
 
 async def plug_order(tx: Any, port_id: str, host: str, metadata: InstanceMetadata | None) -> PlugPort:

@@ -184,7 +184,7 @@ async def test_the_order_to_plug_tells_all_that_a_host_needs(net: Any, store: St
     async with store.transaction() as tx:
         order = await plug_order(tx, one["id"], "h1", None)
     dhcp = (await net.get("/ports?device_owner=network:dhcp"))["ports"][0]
-    assert order.binding.tap == "tap" + one["id"][:11]
+    assert order.binding.tap == "tap" + one["id"][-11:]
     assert (order.binding.mac, order.binding.hostname, order.binding.port_security) == (one["mac"], "web-1", True)
     assert order.binding.fixed_ips == [(subnet["id"], one["fixed_ips"][0]["ip_address"])]
     segment = order.segment
