@@ -177,16 +177,21 @@ class NetworkAgent:
         while True:
             await asyncio.sleep(seconds)
             try:
-                ailing = (await self._data_plane.survey()).ailing
-                # One that is being worked on only looks ill.
-                ill = [network_id for network_id in ailing if not self._locks.busy(network_id)]
-                if ill:
-                    log.warning("networks_ailing", network_ids=ill)
-                await self._mend_all(ill)
+                if ailing := await self._ailing():
+                    log.warning("networks_ailing", network_ids=sorted(ailing))
+                    await self._mend_all(ailing)
             except CommandTroubled as error:
                 log.warning("network_survey_failed", reason=str(error))
             except Exception:
                 log.exception("network_tend_crashed")  # our bug; the next look may fare better
+
+    async def _ailing(self) -> set[str]:
+        """The networks that lack something and that nobody is working on: those only look ill, so two looks agree."""
+        first = (await self._data_plane.survey()).ailing
+        if not first:
+            return set()
+        idle = {network_id for network_id in first if not self._locks.busy(network_id)}
+        return idle & (await self._data_plane.survey()).ailing
 
     async def _mend_all(self, network_ids: Iterable[str]) -> None:
         """Mend many, some at a time."""

@@ -18,7 +18,9 @@ from skybus.errors import CommandRefused
 from skybus.messages.network import NetworkReport, PlugPort
 from skybus_network import purge
 from skybus_network.agent import NetworkAgent
-from system.network_agent.lab import BOUND_SECONDS, Lab, Starter, ip
+from skybus_network.linuxbridge.link_list import Link, Tunnel
+from skybus_network.linuxbridge.links import Links
+from system.network_agent.lab import BOUND_SECONDS, VXLAN_PORT, Lab, Starter, ip
 
 pytestmark = pytest.mark.system
 
@@ -98,6 +100,29 @@ async def test_a_new_agent_takes_over_and_traffic_never_stops(lab: Lab, start: S
     assert len(before[1]) == 1
     assert (await asyncio.to_thread(guests[0].get, "/latest/meta-data/hostname"))[1] == b"vm11"
     assert await wired(second) == {order.port_id for order in orders}
+
+
+async def test_the_kernels_list_is_read_as_ip_reads_it(lab: Lab, start: Starter) -> None:
+    config = lab.host()
+    agent, net = await start(config), Net(0)
+    await agent.plug(net.plug(11))
+    host = config.host.namespace or ""
+    async with await Links.open(host) as links:
+        read = await links.dump()
+    shown = {link["ifname"]: link for link in json.loads(ip("-n", host, "-j", "-d", "link"))}
+    assert len(read) == len(shown) >= 6
+    for name, link in read.items():
+        seen = shown[name]
+        assert (link.index, link.mac, link.mtu) == (seen["ifindex"], seen["address"], seen["mtu"])
+        assert (link.kind, link.alias) == (seen.get("linkinfo", {}).get("info_kind"), seen.get("ifalias"))
+        assert (read_name(read, link.master), link.up) == (seen.get("master"), "UP" in seen["flags"])
+        assert link.carrier == ("LOWER_UP" in seen["flags"])
+    tunnel = next(link.tunnel for link in read.values() if link.kind == "vxlan")
+    assert tunnel == Tunnel(vni=net.vni, port=VXLAN_PORT, local=config.host.address)
+
+
+def read_name(links: dict[str, Link], index: int | None) -> str | None:
+    return next((link.name for link in links.values() if link.index == index), None)
 
 
 async def test_the_last_unplug_leaves_nothing(lab: Lab, start: Starter) -> None:

@@ -10,7 +10,8 @@ from skybus.errors import CommandTroubled
 from skybus_network.linuxbridge.devices import checksum_offload_off, forwarding_off, ipv6_off
 from skybus_network.linuxbridge.dhcp_files import INTERFACE, METADATA_IP, dhcp_files, served_subnets
 from skybus_network.linuxbridge.dnsmasq import Dnsmasq
-from skybus_network.linuxbridge.links import Link, Links
+from skybus_network.linuxbridge.link_list import Link
+from skybus_network.linuxbridge.links import Links
 from skybus_network.linuxbridge.names import Names
 from skybus_network.linuxbridge.namespaces import FOLDER, inside, namespace_ensure, namespace_id, namespace_remove
 from skybus_network.picture import KnownNetwork

@@ -18,7 +18,8 @@ from skybus_network.dataplane import Survey
 from skybus_network.linuxbridge.devices import ipv6_off, tap_make
 from skybus_network.linuxbridge.dhcp import Dhcp
 from skybus_network.linuxbridge.firewall import Firewall
-from skybus_network.linuxbridge.links import Link, Links, Tunnel
+from skybus_network.linuxbridge.link_list import Link, Tunnel
+from skybus_network.linuxbridge.links import Links
 from skybus_network.linuxbridge.metadata import Metadata
 from skybus_network.linuxbridge.names import Names
 from skybus_network.linuxbridge.namespaces import inside, namespace_list

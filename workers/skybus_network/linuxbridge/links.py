@@ -4,54 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Self
 
 from skybus.errors import CommandTroubled
+from skybus_network.linuxbridge.link_list import Link, link_list
 from skybus_network.linuxbridge.namespaces import inside
 
 NETLINK_SECONDS = 10.0
 """Deadline of one request to the kernel, which may wait for another's lock."""
 NO_SUCH_DEVICE = 19
 EXISTS = 17
-CARRIER = 1 << 16
-"""IFF_LOWER_UP: for a tap, a program holds it open."""
-UP = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Tunnel:
-    """What a VXLAN device was made with."""
-
-    vni: int
-    port: int
-    local: str
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """One interface as the kernel shows it."""
-
-    index: int
-    name: str
-    kind: str | None
-    alias: str | None
-    master: int | None
-    mtu: int
-    mac: str
-    up: bool
-    carrier: bool
-    tunnel: Tunnel | None = None
 
 
 class Links:
     """Interfaces, their addresses and forwarding entries in one namespace. Every method raises `CommandTroubled`
     that says what was being done."""
 
-    def __init__(self, netlink: Any, where: str) -> None:
+    def __init__(self, netlink: Any, lister: socket.socket, where: str) -> None:
         self._netlink = netlink
+        self._lister = lister
+        self._listing = threading.Lock()
         self._where = where
         # The kernel refuses a second listing on a socket while the first is under way.
         self._lock = asyncio.Lock()
@@ -63,14 +38,15 @@ class Links:
         route = await asyncio.to_thread(_route)
         try:
             # A socket made inside belongs there; pyroute2's own way would fork this process, and make a missing one.
-            own = await inside(namespace, lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 0))
+            own, lister = await inside(namespace, _sockets)
         except OSError as error:
             raise CommandTroubled(f"could not look into network namespace {where}: {error.strerror}") from error
-        return cls(route(fileno=own.detach()), where)
+        return cls(route(fileno=own.detach()), lister, where)
 
     async def close(self) -> None:
         """Let go of the kernel."""
         self._netlink.close()
+        self._lister.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,20 +57,16 @@ class Links:
     async def dump(self) -> dict[str, Link]:
         """Every interface by name."""
         async with self._doing("list interfaces"):
-            return {link.name: link for link in [_link(m) async for m in await self._netlink.link("dump")]}
+            return {link.name: link for link in await asyncio.to_thread(self._list)}
+
+    def _list(self) -> list[Link]:
+        # A caller that gave up leaves its thread behind, which must not read the next one's answer.
+        with self._listing:
+            return link_list(self._lister)
 
     async def find(self, name: str) -> Link | None:
         """One interface, or None."""
-        from pyroute2.netlink.exceptions import NetlinkError
-
-        async with self._doing(f"find interface {name}"):
-            try:
-                for message in await self._netlink.link("get", ifname=name):
-                    return _link(message)
-            except NetlinkError as error:
-                if error.code != NO_SUCH_DEVICE:
-                    raise
-        return None
+        return (await self.dump()).get(name)
 
     async def add(self, name: str, kind: str, **attributes: Any) -> Link:
         """Make an interface and look at it. One that is there is taken as it is: a listing that others' changes
@@ -171,33 +143,14 @@ class Links:
             raise CommandTroubled(f"could not {what} in {self._where}: {error}") from error
 
 
+def _sockets() -> tuple[socket.socket, socket.socket]:
+    """Two ways to the kernel of the namespace that the thread is in: one for pyroute2, one to list interfaces."""
+    own, lister = (socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 0) for _ in range(2))
+    lister.settimeout(NETLINK_SECONDS)
+    return own, lister
+
+
 def _route() -> Any:
     from pyroute2 import AsyncIPRoute  # half a second and 17 MB, which only a real host pays
 
     return AsyncIPRoute
-
-
-def _link(message: Any) -> Link:
-    flags = message["flags"]
-    kind = message.get(("linkinfo", "kind"))
-    return Link(
-        index=message["index"],
-        name=message.get("ifname"),
-        kind=kind,
-        alias=message.get("ifalias"),
-        master=message.get("master"),
-        mtu=message.get("mtu"),
-        mac=message.get("address") or "",
-        up=bool(flags & UP),
-        carrier=bool(flags & CARRIER),
-        tunnel=_tunnel(message) if kind == "vxlan" else None,
-    )
-
-
-def _tunnel(message: Any) -> Tunnel:
-    data = ("linkinfo", "data")
-    return Tunnel(
-        vni=message.get((*data, "vxlan_id")),
-        port=message.get((*data, "vxlan_port")),
-        local=message.get((*data, "vxlan_local")) or "",
-    )
