@@ -1,0 +1,1 @@
+"""Metering: what existed when, fed from the events, and what that amounts to."""

@@ -1,0 +1,1 @@
+"""The metering worker: it turns the event stream into existence."""
