@@ -13,9 +13,24 @@ from skybus_conductor.sagas import (
     server_reboot,
     server_start,
     server_stop,
+    volume_attach,
+    volume_create,
+    volume_delete,
+    volume_detach,
 )
 
-MODULES = (server_create, server_delete, server_start, server_stop, server_reboot, server_console)
+MODULES = (
+    server_create,
+    server_delete,
+    server_start,
+    server_stop,
+    server_reboot,
+    server_console,
+    volume_create,
+    volume_delete,
+    volume_attach,
+    volume_detach,
+)
 
 
 def sagas(cloud: Cloud) -> Mapping[str, Saga]:

@@ -1,0 +1,1 @@
+"""The volume service: block storage v3 of the OpenStack API."""
