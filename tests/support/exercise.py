@@ -47,6 +47,8 @@ class _Meddler:
         self.ids: list[str] = []
 
     async def __call__(self, envelope: Envelope, command: Command, carry: Carry) -> Answer | None:
+        if not envelope.operation_id:
+            return await carry(command)
         if envelope.command_id not in self.ids:
             self.ids.append(envelope.command_id)
         if self.ids.index(envelope.command_id) != self.index:

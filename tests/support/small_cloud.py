@@ -51,7 +51,7 @@ WORLD = {
     "presence": "SELECT network_id, host FROM network.presence ORDER BY 1, 2",
 }
 
-Carry = Callable[[Command], Awaitable[Answer]]
+Carry = Callable[[Command], Awaitable[Answer | None]]
 Meddle = Callable[[Envelope, Command, Carry], Awaitable[Answer | None]]
 """What a test does to a command: carry it out or not, answer what it likes, or (None) nothing."""
 
@@ -109,7 +109,7 @@ class SmallCloud:
         self.doubled = False
         self.meddle: Meddle | None = None
         self.orders: list[str] = []
-        """Types of the commands that workers were given, scheduler included."""
+        """Ids of the commands of operations that workers were given, scheduler included."""
         self.deliveries = 0
         """Messages that the conductor and the scheduler handled: each is a place to be killed in."""
 
@@ -168,9 +168,10 @@ class SmallCloud:
                 await self._command(post.key, envelope, message)
 
     async def _command(self, address: str, envelope: Envelope, message: Command) -> None:
-        self.orders.append(message.TYPE)
+        if envelope.operation_id and envelope.command_id not in self.orders:
+            self.orders.append(envelope.command_id)
 
-        async def carry(command: Command) -> Answer:
+        async def carry(command: Command) -> Answer | None:
             handler = self.agents[address].handlers[type(command)]
             try:
                 return await handler(command)
@@ -190,13 +191,15 @@ class SmallCloud:
     def _placing(self, envelope: Envelope) -> Carry:
         """The scheduler as something that answers: what it would send is taken from the outbox."""
 
-        async def carry(command: Command) -> Answer:
+        async def carry(command: Command) -> Answer | None:
             await self.scheduler._place(_delivery(envelope), command)
             row = await self.store.fetchrow(
                 "DELETE FROM bus.outbox WHERE command_id = $1 AND exchange = $2 RETURNING *",
                 envelope.command_id,
                 ANSWERS,
             )
+            if row is None:
+                return None
             answer = understood(post_of(row).envelope)
             assert isinstance(answer, Answer)
             return answer

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from skybus.bus.envelope import EVENTS, Post
+from skybus.bus.envelope import EVENTS, Envelope, Post
 from skybus.bus.message import Failed, Message, decode
 from skybus.bus.runner import Runner
 from skybus.bus.transport import Delivery, Queue, Transport, command_queue
@@ -15,6 +15,7 @@ from skybus.ids import new_hex_id
 from skybus.messages.placement import Place, Placed, ProviderChanged
 from skybus.placement.claims import claim_held, claim_take
 from skybus.placement.inventory import provider_picture, provider_pictures
+from skybus.saga.operations import operation_awaits
 from skybus.store import Store
 from skybus_scheduler.host_table import HostTable
 from skybus_scheduler.place import NoFit, Wish, place
@@ -83,7 +84,7 @@ class Scheduler:
                 # The picture may be old: say no only to what the database says.
                 await self.reload()
                 fresh = True
-            elif await self._claim(command_id, message, choice):
+            elif await self._claim(delivery.envelope, message, choice):
                 return
             else:
                 picture = await provider_picture(self.store, message.kind, choice)
@@ -93,9 +94,12 @@ class Scheduler:
             reason = f"{CLAIM_ATTEMPTS} claims were lost to quicker ones"
             tx.tell_conductor(Failed(code="placement.contended", reason=reason, retry=True), command_id=command_id)
 
-    async def _claim(self, command_id: str, order: Place, host: str) -> bool:
+    async def _claim(self, command: Envelope, order: Place, host: str) -> bool:
         """Claim and answer in one transaction; False when the host is full after all."""
         async with self.store.transaction() as tx:
+            if not await operation_awaits(tx, command.operation_id, command.command_id):
+                log.info("placement_not_awaited", consumer=order.consumer_id)
+                return True
             held = await claim_held(tx, order.consumer_id)
             if held is None:
                 taken = await claim_take(
@@ -108,9 +112,8 @@ class Scheduler:
                 )
                 if not taken:
                     return False
-            tx.tell_conductor(
-                Placed(consumer_id=order.consumer_id, host=held[1] if held else host), command_id=command_id
-            )
+            answer = Placed(consumer_id=order.consumer_id, host=held[1] if held else host)
+            tx.tell_conductor(answer, command_id=command.command_id)
             self._learn_at_once(tx.posts)
         return True
 

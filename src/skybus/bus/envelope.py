@@ -40,7 +40,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     command_id: str = ""
     """On a command and on its answer: which order of which operation."""
     position: int | None = None
-    """On an event: its number in the log, without gaps."""
+    """On an event: its number in the log, without gaps. On a command: it grows from one order to the next, so that an
+    agent knows an order that was overtaken by a later one about the same thing."""
 
 
 class Post(msgspec.Struct, frozen=True, kw_only=True):

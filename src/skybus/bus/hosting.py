@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 
 import structlog
 
 from skybus.bus.agent import Agent
-from skybus.bus.envelope import ANSWERS, CONDUCTOR, Post, seal
+from skybus.bus.envelope import ANSWERS, CONDUCTOR, Envelope, Post, seal
 from skybus.bus.message import Answer, Command, Failed, Message, Report
 from skybus.bus.runner import Runner, answer
 from skybus.bus.transport import BusError, Delivery, Transport, command_queue
 from skybus.errors import CloudError
 
 log = structlog.get_logger()
+
+REMEMBERED = 10_000
+"""Things of which an agent remembers the newest order."""
 
 
 class AgentServer:
@@ -27,6 +31,7 @@ class AgentServer:
         self.address = f"{agent.kind}.{agent.host}"
         self._runner = Runner(transport, self.address, self._handle)
         self._heart: asyncio.Task[None] | None = None
+        self._newest: OrderedDict[str, int] = OrderedDict()
 
     async def start(self) -> None:
         """Start the agent, announce it, take commands."""
@@ -49,8 +54,25 @@ class AgentServer:
         await self.transport.publish([post])
 
     async def _handle(self, delivery: Delivery, message: Message) -> None:
+        if self._overtaken(delivery.envelope):
+            log.warning("command_overtaken")
+            return
         result = await self._carry_out(message)
         await answer(self.transport, self.address, delivery.envelope, result)
+
+    def _overtaken(self, envelope: Envelope) -> bool:
+        """Whether a later order about the same thing has come already: what was undone must not be done again. Whoever
+        still wants it asks again."""
+        if envelope.position is None or not envelope.subject:
+            return False
+        newest = self._newest.get(envelope.subject, 0)
+        if envelope.position < newest:
+            return True
+        self._newest[envelope.subject] = envelope.position
+        self._newest.move_to_end(envelope.subject)
+        if len(self._newest) > REMEMBERED:
+            self._newest.popitem(last=False)
+        return False
 
     async def _carry_out(self, message: Message) -> Answer:
         handler = self.agent.handlers.get(type(message)) if isinstance(message, Command) else None

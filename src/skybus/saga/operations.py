@@ -53,6 +53,9 @@ SELECT id FROM saga.operation
  WHERE state IN ('running', 'undoing') AND deadline <= $1
  ORDER BY deadline LIMIT $2
 """
+AWAITS = """
+SELECT state = 'running' AND awaiting ? $2 FROM saga.operation WHERE id = $1 FOR SHARE
+"""
 OF_RESOURCE = f"""
 SELECT {COLUMNS} FROM saga.operation WHERE resource_type = $1 AND resource_id = $2 ORDER BY id DESC LIMIT $3
 """
@@ -166,6 +169,12 @@ async def operation_get(store: Store | Tx, operation_id: str) -> Operation | Non
     """The operation as it is now."""
     row = await store.fetchrow(GET, operation_id)
     return None if row is None else Operation.of(row)
+
+
+async def operation_awaits(tx: Tx, operation_id: str, command_id: str) -> bool:
+    """Whether a command is still wanted. While the caller's transaction lasts, its operation does not turn round: so
+    a command that comes late cannot do again what has been undone."""
+    return bool(operation_id) and bool(await tx.fetchval(AWAITS, operation_id, command_id))
 
 
 async def operations_of(store: Store | Tx, resource_type: str, resource_id: str, limit: int = 100) -> list[Operation]:

@@ -45,7 +45,7 @@ WITH fresh AS (
 SELECT count(*), CASE WHEN EXISTS (SELECT 1 FROM logged) THEN pg_notify('skybus_events', '') END FROM logged
 """
 TAKE = """
-SELECT id, exchange, routing_key, message_id, type, source, subject, project_id, request_id, operation_id, command_id,
+SELECT id, id AS outbox_id, exchange, routing_key, message_id, type, source, subject, project_id, request_id, operation_id, command_id,
        traceparent, time, body, position
   FROM bus.outbox WHERE exchange <> 'skybus.events' OR position IS NOT NULL
  ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -144,7 +144,8 @@ class Relay:
 
 def post_of(row: Any) -> Post:
     """The message in a row of the outbox, or of the dead letters."""
-    position = row["position"] if row["exchange"] == EVENTS else None
+    # A command's place in the outbox tells its agent which of two about the same thing was ordered later.
+    position = row["position"] if row["exchange"] == EVENTS else _outbox_id(row)
     envelope = Envelope(
         id=row["message_id"],
         type=row["type"],
@@ -160,3 +161,7 @@ def post_of(row: Any) -> Post:
         position=position,
     )
     return Post(exchange=row["exchange"], key=row["routing_key"], envelope=envelope)
+
+
+def _outbox_id(row: Any) -> int | None:
+    return row["outbox_id"] if "outbox_id" in row.keys() else None  # noqa: SIM118 - a Record's `in` looks at values
