@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skybus.compute import flavors
 from skybus.config import Config
-from skybus.identity import bootstrap as identity
+from skybus.identity.bootstrap import bootstrap as identity_bootstrap
 from skybus.identity.keys import keys_ensure
 from skybus.store import Tx
 from skybus.volume import types
@@ -13,7 +13,7 @@ from skybus.volume import types
 async def bootstrap(tx: Tx, config: Config, *, admin_password: str) -> None:
     """The administrator with roles and catalog, the flavors, the default volume type, the keys."""
     keys_ensure(config.gateway.token_key_dir)
-    await identity.bootstrap(
+    await identity_bootstrap(
         tx,
         admin_password=admin_password,
         public_url=config.gateway.url,
