@@ -45,7 +45,7 @@ HOSTS = ("h1", "h2")
 TAKE = "DELETE FROM bus.outbox WHERE id = (SELECT min(id) FROM bus.outbox) RETURNING *"
 WORLD = {
     "ports": "SELECT id, host, status, server_id, device_id FROM network.port ORDER BY id",
-    "claims": "SELECT consumer_id, resource_class, amount FROM placement.allocation ORDER BY 1, 2",
+    "claims": "SELECT consumer_id, resource_class, amount, kind FROM placement.allocation ORDER BY 1, 2",
     "attachments": "SELECT id, volume_id, server_id, state FROM volume.attachment ORDER BY id",
     "addresses": "SELECT port_id, ip FROM network.address ORDER BY ip",
     "presence": "SELECT network_id, host FROM network.presence ORDER BY 1, 2",

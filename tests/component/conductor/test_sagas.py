@@ -82,6 +82,8 @@ async def nothing_is_left(cloud: SmallCloud, server_id: str) -> None:
     world = await cloud.world()
     left = {name: found for name, found in world.items() if found and not name.endswith(" volumes")}
     left.pop("addresses", None)
+    # The volume stays, and its claim with it.
+    assert [claim for claim in left.pop("claims", []) if claim[3] == "compute"] == []
     dhcp = [row for row in left.pop("ports", []) if "dhcp" not in str(row)]
     assert left == {}
     assert dhcp == []
