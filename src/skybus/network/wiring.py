@@ -11,7 +11,7 @@ from skybus.messages.network import PlugPort, PortBinding, Segment, Subnet, Unpl
 from skybus.network import errors
 
 TAP_LETTERS = 11
-"""How much of a port's id is in its tap's name: the kernel takes 15 letters. The id's end, for it begins with the time."""
+"""How much of a port's id, of its end, for it begins with the time, is in its tap's name: the kernel takes 15 letters."""
 
 PORT = """
 SELECT p.id, p.network_id, p.mac::text AS mac, p.hostname, p.port_security_enabled, n.kind, n.vni, n.mtu,
@@ -39,6 +39,10 @@ SELECT e.host, h.address, n.kind, n.peers_version
   JOIN network.presence e ON e.network_id = n.id
   LEFT JOIN network.host h ON h.host = e.host
  WHERE n.id = $1 ORDER BY e.host
+"""
+ON_NETWORK = """
+SELECT p.id, p.network_id, p.server_id, p.host FROM network.port p
+ WHERE p.network_id = $1 AND p.host <> '' AND p.server_id IS NOT NULL ORDER BY p.host, p.id
 """
 ON_HOST = """
 SELECT p.id, p.network_id, p.server_id FROM network.port p
@@ -107,3 +111,9 @@ async def peers_changed(tx: Any, network_id: str) -> list[tuple[str, UpdatePeers
 async def ports_expected_on(store: Any, host: str) -> list[Any]:
     """The servers' ports that are bound to `host` (id, network_id, server_id): what its agent's report should list."""
     return list(await store.fetch(ON_HOST, host))
+
+
+async def ports_wired_on(store: Any, network_id: str) -> list[Any]:
+    """The servers' ports of a network that are bound (id, network_id, server_id, host): after a change of the network
+    or its subnets each one's `plug_order`, sent again, brings its host up to date."""
+    return list(await store.fetch(ON_NETWORK, network_id))

@@ -45,8 +45,8 @@ WITH fresh AS (
 SELECT count(*), CASE WHEN EXISTS (SELECT 1 FROM logged) THEN pg_notify('skybus_events', '') END FROM logged
 """
 TAKE = """
-SELECT id, id AS outbox_id, exchange, routing_key, message_id, type, source, subject, project_id, request_id, operation_id, command_id,
-       traceparent, time, body, position
+SELECT id, id AS outbox_id, exchange, routing_key, message_id, type, source, subject, project_id, request_id,
+       operation_id, command_id, traceparent, time, body, position
   FROM bus.outbox WHERE exchange <> 'skybus.events' OR position IS NOT NULL
  ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 """

@@ -56,10 +56,13 @@ async def announce(store: Store, host: str) -> None:
 
 
 async def test_what_is_rolled_back_is_never_published(store: Store, transport: Flaky, heard: list[Delivery]) -> None:
-    with pytest.raises(RuntimeError, match="changed my mind"):
+    async def change_my_mind() -> None:
         async with store.transaction() as tx:
             tx.publish(HostChanged(host="h1", change="up"))
             raise RuntimeError("changed my mind")
+
+    with pytest.raises(RuntimeError, match="changed my mind"):
+        await change_my_mind()
     await Relay(store, transport).drain()
     assert heard == []
     assert await store.fetchval("SELECT count(*) FROM bus.event") == 0
