@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from skybus.network import errors
-from skybus.network.pools import pick
+from skybus.network.pools import pick, pick_anywhere
 
 TRIES = 4
 """Random picks before gaps are looked for."""
@@ -47,10 +47,15 @@ SELECT host(free.ip) FROM (
 RELEASE = "DELETE FROM network.address WHERE port_id = $1::uuid AND subnet_id = $2::uuid AND ip = $3::inet"
 
 
-async def address_pick(tx: Any, *, subnet_id: str, pools: Sequence[Sequence[str]], port_id: str) -> str | None:
-    """Give the port a free address of the subnet's pools and answer it; None when there is none."""
+async def address_pick(
+    tx: Any, *, subnet_id: str, pools: Sequence[Sequence[str]], highest: str | None, port_id: str
+) -> str | None:
+    """Give the port a free address of the subnet's pools and answer it; None when there is none.
+
+    `highest` is the highest address that is taken, as it was a moment ago.
+    """
     for _ in range(TRIES):
-        wanted = pick(pools)
+        wanted = pick(pools, highest)
         if wanted is None:
             return None
         got = await tx.fetchval(TRY, subnet_id, wanted, port_id)
@@ -73,13 +78,32 @@ async def _from_a_gap(tx: Any, subnet_id: str, pools: Sequence[Sequence[str]], p
 
 async def _gap(tx: Any, subnet_id: str, pools: Sequence[Sequence[str]]) -> str | None:
     """A free address behind a random point, or, when there is none up to the pools' end, from their beginning."""
-    start = ip_address(pick(pools) or pools[0][0])
+    start = ip_address(pick_anywhere(pools) or pools[0][0])
     ordered = [(ip_address(low), ip_address(high)) for low, high in pools]
     behind = [(max(start, low), high) for low, high in ordered if high >= start]  # type: ignore[operator]
-    for low, high in [*behind, *ordered]:
+    return await _first_gap(tx, subnet_id, [*behind, *ordered])
+
+
+async def _first_gap(tx: Any, subnet_id: str, spans: Sequence[tuple[Any, Any]]) -> str | None:
+    for low, high in spans:
         found = await tx.fetchval(GAP, subnet_id, str(low), str(high))
-        if found is not None and ip_address(found) <= high:  # type: ignore[operator]
+        if found is not None and ip_address(found) <= high:
             return str(found)
+    return None
+
+
+async def address_lowest(tx: Any, *, subnet_id: str, pools: Sequence[Sequence[str]], port_id: str) -> str | None:
+    """Give the port the lowest free address of the pools and answer it; None when there is none.
+
+    For what comes to a subnet first, as its DHCP port does: the walk to the first gap is as long as the taken stretch.
+    """
+    for _ in range(GAPS):
+        gap = await _first_gap(tx, subnet_id, [(ip_address(low), ip_address(high)) for low, high in pools])
+        if gap is None:
+            return None
+        got = await tx.fetchval(INSIST, subnet_id, gap, port_id)
+        if got is not None:
+            return str(got)
     return None
 
 

@@ -10,13 +10,17 @@ from skybus.http.call import Call
 from skybus.network.policies import RULES
 
 
-def owner(call: Call, asked: Mapping[str, Any]) -> str:
-    """Whose the new resource will be: what the body says, or the caller's project. Raises Forbidden without either.
+def owner(call: Call, rule: str, asked: Mapping[str, Any], otherwise: str | None = None) -> str:
+    """Whose the new resource will be: what the body says, else `otherwise`, else the caller's project.
 
-    Whether the caller may create it for that project is for the policy to say.
+    Raises Forbidden when the body names a project that is neither, unless `rule` lets the caller create for anybody.
     """
     named = asked.get("project_id") or asked.get("tenant_id")
-    return str(named) if named else call.project_id
+    if not named:
+        return otherwise or call.project_id
+    if named not in (otherwise, call.caller.project_id) and not sees_everything(call, rule):
+        raise Forbidden(f"(rule:{rule}) is disallowed by policy", type="PolicyNotAuthorized")
+    return str(named)
 
 
 def require_attributes(
@@ -44,5 +48,5 @@ def shown_attributes(call: Call, rules: Mapping[str, str]) -> frozenset[str]:
 
 
 def sees_everything(call: Call, rule: str) -> bool:
-    """Whether `rule` lets the caller see what is nobody's, and so what is anybody's."""
+    """Whether `rule` allows the caller what is nobody's, and so what is anybody's."""
     return call.permits(rule, project_id="", shared=False)

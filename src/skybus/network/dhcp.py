@@ -49,6 +49,8 @@ async def dhcp_follow(tx: Any, network_id: str) -> None:
             status=State.ACTIVE,
             port_security_enabled=False,
             fixed_ips=[FixedIp(subnet_id=subnet_id) for subnet_id in wanted[:1]],
+            # Where people who choose addresses for themselves expect it.
+            lowest=True,
         )
         row = await tx.fetchrow(FIND, network_id)
     await _move_addresses(tx, row, wanted)
@@ -62,6 +64,6 @@ async def _move_addresses(tx: Any, row: Any, wanted: list[str]) -> None:
             await address_release(tx, port_id=row["id"], subnet_id=subnet_id, address=address)
     missing = [subnet_id for subnet_id in wanted if subnet_id not in have]
     for subnet_id in missing:
-        await addresses_give(tx, network, row["id"], [FixedIp(subnet_id=subnet_id)])
+        await addresses_give(tx, network, row["id"], [FixedIp(subnet_id=subnet_id)], lowest=True)
     if missing or set(have) - set(wanted):
         port_announce(tx, await port_get(tx, row["id"]), ["fixed_ips"])

@@ -145,12 +145,16 @@ async def list_groups(call: Call) -> Reply:
     return await listed(call, LIST, where, view)
 
 
-async def show_group(call: Call) -> Reply:
-    """One group with its rules."""
+async def _visible_group(call: Call) -> Any:
     row = await groups.group_get(call.store, call.args["group_id"])
     if not call.permits("get_security_group", project_id=row["project_id"]):
         raise errors.group_not_found(row["id"])
-    return Reply({"security_group": chosen(call, view(row))})
+    return row
+
+
+async def show_group(call: Call) -> Reply:
+    """One group with its rules."""
+    return Reply({"security_group": chosen(call, view(await _visible_group(call)))})
 
 
 async def list_rules(call: Call) -> Reply:
@@ -162,38 +166,52 @@ async def list_rules(call: Call) -> Reply:
     return await listed(call, RULES, where, rule_view)
 
 
-async def show_rule(call: Call) -> Reply:
-    """One rule."""
+async def _visible_rule(call: Call) -> Any:
     row = await groups.rule_get(call.store, call.args["rule_id"])
     if not call.permits("get_security_group_rule", project_id=row["project_id"]):
         raise RULES.not_found(row["id"])
-    return Reply({"security_group_rule": chosen(call, rule_view(row))})
+    return row
 
 
-async def refuse(call: Call) -> Reply:
+async def show_rule(call: Call) -> Reply:
+    """One rule."""
+    return Reply({"security_group_rule": chosen(call, rule_view(await _visible_rule(call)))})
+
+
+async def create(call: Call) -> Reply:
     """501: groups are read only."""
+    raise errors.NotImplementedHere(_SENTENCE)
+
+
+async def update_group(call: Call) -> Reply:
+    """501, for a group that is there."""
+    await _visible_group(call)
+    raise errors.NotImplementedHere(_SENTENCE)
+
+
+async def delete_rule(call: Call) -> Reply:
+    """501, for a rule that is there."""
+    await _visible_rule(call)
     raise errors.NotImplementedHere(_SENTENCE)
 
 
 async def delete_group(call: Call) -> Reply:
     """409: every group that exists is a default one."""
-    row = await groups.group_get(call.store, call.args["group_id"])
-    if not call.permits("get_security_group", project_id=row["project_id"]):
-        raise errors.group_not_found(row["id"])
+    await _visible_group(call)
     raise Conflict("Insufficient rights for removing default security group.", type="SecurityGroupCannotRemoveDefault")
 
 
 _GROUP, _RULE = "/security-groups/{group_id}", "/security-group-rules/{rule_id}"
 ROUTES = [
     Route(method="GET", path="/security-groups", handler=list_groups, policy="get_security_group", body=NO_BODY),
-    Route(method="POST", path="/security-groups", handler=refuse, policy="create_security_group", body=NO_BODY),
+    Route(method="POST", path="/security-groups", handler=create, policy="create_security_group", body=NO_BODY),
     Route(method="GET", path=_GROUP, handler=show_group, policy="get_security_group", body=NO_BODY),
-    Route(method="PUT", path=_GROUP, handler=refuse, policy="update_security_group", body=NO_BODY),
+    Route(method="PUT", path=_GROUP, handler=update_group, policy="update_security_group", body=NO_BODY),
     Route(method="DELETE", path=_GROUP, handler=delete_group, policy="delete_security_group", body=NO_BODY),
     Route(method="GET", path="/security-group-rules", handler=list_rules, policy="get_security_group_rule",
           body=NO_BODY),
-    Route(method="POST", path="/security-group-rules", handler=refuse, policy="create_security_group_rule",
+    Route(method="POST", path="/security-group-rules", handler=create, policy="create_security_group_rule",
           body=NO_BODY),
     Route(method="GET", path=_RULE, handler=show_rule, policy="get_security_group_rule", body=NO_BODY),
-    Route(method="DELETE", path=_RULE, handler=refuse, policy="delete_security_group_rule", body=NO_BODY),
+    Route(method="DELETE", path=_RULE, handler=delete_rule, policy="delete_security_group_rule", body=NO_BODY),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, Literal
@@ -17,7 +18,11 @@ from skybus.network.errors import invalid
 
 MOST = 5000
 """Rows of one page, whatever limit is asked for."""
+_LIMIT_DIGITS = 18
 _PAGING = {"limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields"}
+
+_INT = re.compile(r"-?[0-9]{1,15}")
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}|[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){5}")
 
 Kind = Literal["text", "uuid", "bool", "int", "inet", "mac"]
 _CASTS = {"text": "text[]", "uuid": "uuid[]", "bool": "boolean[]", "int": "bigint[]", "inet": "inet[]",
@@ -59,6 +64,8 @@ def chosen(call: Call, view: dict[str, Any]) -> dict[str, Any]:
 
 async def listed(call: Call, collection: Collection, where: Where, view: Callable[[Any], dict[str, Any]]) -> Reply:
     """The page of a collection that `call` asks for, among the rows that `where` lets it see."""
+    if len(call.query.get("limit", "")) > _LIMIT_DIGITS:
+        raise invalid("limit is too large")
     page = page_of(call, keys=collection.sorts, default_sort="id", default_up=True, max_limit=MOST)
     if page.limit == 0:
         page = msgspec.structs.replace(page, limit=MOST)
@@ -110,7 +117,7 @@ def typed(name: str, kind: Kind, values: Iterable[str]) -> list[Any]:
     if kind == "bool":
         return [truth(name, value) for value in values]
     if kind == "int":
-        return [int(value) for value in values if value.lstrip("-").isdecimal() and len(value) < 16]
+        return [int(value) for value in values if _INT.fullmatch(value)]
     if kind == "uuid":
         return [value for value in values if is_uuid(value)]
     if kind == "inet":
@@ -130,9 +137,8 @@ def truth(name: str, text: str) -> bool:
 
 
 def is_mac(text: str) -> bool:
-    """Whether `text` is a MAC address in one of its usual spellings."""
-    digits = text.replace(":", "").replace("-", "")
-    return len(digits) == 12 and all(digit in "0123456789abcdefABCDEF" for digit in digits)
+    """Whether `text` is a MAC address, with colons or with dashes."""
+    return _MAC.fullmatch(text) is not None
 
 
 def _is_address(text: str) -> bool:

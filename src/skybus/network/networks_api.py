@@ -106,7 +106,7 @@ async def create_network(call: Call) -> Reply:
 
 
 async def _create(call: Call, tx: Any, asked: dict[str, Any]) -> Any:
-    project_id = owner(call, asked)
+    project_id = owner(call, "create_network", asked)
     aim = {"project_id": project_id}
     require(call, "create_network", aim)
     require_attributes(call, "create_network", asked, aim, DEFAULTS)

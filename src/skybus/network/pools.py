@@ -16,6 +16,9 @@ Cidr = IPv4Network | IPv6Network
 Pool = tuple[str, str]
 """First and last address, both included."""
 
+ROOM = 32
+"""Addresses beyond those that the taken ones make it likely to need: what transactions at the same time choose from."""
+
 _random = random.SystemRandom()
 
 
@@ -131,19 +134,34 @@ def spans_of(pools: Sequence[Sequence[str]]) -> list[tuple[int, int]]:
     return [(int(ip_address(low)), int(ip_address(high))) for low, high in pools]
 
 
-def pick(pools: Sequence[Sequence[str]]) -> str | None:
-    """Some address of the pools, each as likely as any other; None when they hold none."""
+def pick(pools: Sequence[Sequence[str]], highest: str | None = None) -> str | None:
+    """Some address of the pools; None when they hold none.
+
+    With the `highest` address that is taken, it comes from the lower part: twice as far as that one and a little
+    more. So a pool fills from below, and leaves alone what people choose for themselves higher up, while at least
+    every second pick is likely to be free.
+    """
     spans = spans_of(pools)
     size = sum(high - low + 1 for low, high in spans)
     if size <= 0:
         return None
-    number = _random.randrange(size)
+    taken = 0 if highest is None else _up_to(spans, int(ip_address(highest)))
+    number = _random.randrange(min(size, 2 * taken + ROOM))
     for (low, high), (text, _) in zip(spans, pools, strict=True):
         if number <= high - low:
-            first = ip_address(text)
-            return str(first + number)
+            return str(ip_address(text) + number)
         number -= high - low + 1
     raise AssertionError("the pools are as large as their parts")
+
+
+def pick_anywhere(pools: Sequence[Sequence[str]]) -> str | None:
+    """Some address of the pools, each as likely as any other; None when they hold none."""
+    return pick(pools, pools[-1][1]) if pools else None
+
+
+def _up_to(spans: Sequence[tuple[int, int]], number: int) -> int:
+    """How many addresses of the spans are at most `number`."""
+    return sum(max(0, min(high, number) - low + 1) for low, high in spans)
 
 
 def new_mac() -> str:

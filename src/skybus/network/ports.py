@@ -13,7 +13,7 @@ from skybus.errors import BadRequest
 from skybus.ids import new_id
 from skybus.messages.network import PortCreated, PortDeleted, PortUpdated
 from skybus.network import errors
-from skybus.network.addresses import address_pick, address_release, address_take
+from skybus.network.addresses import address_lowest, address_pick, address_release, address_take
 from skybus.network.pools import address_of, new_mac
 from skybus.network.shapes import NetworkShape, SubnetShape
 from skybus.network.states import Cause, State, after
@@ -99,11 +99,12 @@ async def port_insert(
     port_security_enabled: bool = True,
     security_groups: Sequence[str] = (),
     fixed_ips: Sequence[FixedIp] | None = None,
+    lowest: bool = False,
 ) -> Port:
     """Make a port with its addresses; `server_id` makes it that server's own.
 
-    Without `fixed_ips` it gets one address of each family that the network has. Raises BadRequest and Conflict as
-    Neutron does, NotFound when the network goes away meanwhile.
+    Without `fixed_ips` it gets one address of each family that the network has; `lowest` as in `addresses_give`.
+    Raises BadRequest and Conflict as Neutron does, NotFound when the network goes away meanwhile.
     """
     port_id, now = new_id(), clock.now()
     for _ in range(TRIES if mac is None else 1):
@@ -120,7 +121,7 @@ async def port_insert(
             break
     else:
         raise errors.mac_in_use(network.id, mac or "fa:16:3e:**")
-    await addresses_give(tx, network, port_id, fixed_ips)
+    await addresses_give(tx, network, port_id, fixed_ips, lowest=lowest)
     row = await port_get(tx, port_id)
     tx.publish(
         PortCreated(
@@ -137,49 +138,49 @@ async def port_insert(
 
 
 async def addresses_give(
-    tx: Any, network: NetworkShape, port_id: str, asked: Sequence[FixedIp] | None
-) -> list[tuple[str, str]]:
-    """Give a port the addresses asked for, or, with None, one of each family. Answers (subnet id, address) pairs."""
+    tx: Any, network: NetworkShape, port_id: str, asked: Sequence[FixedIp] | None, *, lowest: bool = False
+) -> None:
+    """Give a port the addresses asked for, or, with None, one of each family. Raises BadRequest and Conflict.
+
+    Where any address will do it is a random one, or, with `lowest`, the first that is free.
+    """
     if asked is None:
-        return await _one_of_each_family(tx, network, port_id)
+        families = [[one for one in network.subnets if one.version == version] for version in (4, 6)]
+        for subnets in families:
+            if subnets:
+                await _any_of(tx, network, port_id, subnets, lowest)
+        return
     if len(asked) > MOST_ADDRESSES:
         raise errors.invalid("Exceeded maximum amount of fixed ips per port")
-    given = []
     for one in asked:
         if one.ip_address is not None:
-            given.append(await _certain(tx, network, port_id, one.ip_address, one.subnet_id))
+            await _certain(tx, network, port_id, one.ip_address, one.subnet_id)
         elif one.subnet_id is not None:
-            given.append(await _any_of(tx, network, port_id, [network.subnet(one.subnet_id)]))
+            await _any_of(tx, network, port_id, [network.subnet(one.subnet_id)], lowest)
         else:
             raise errors.invalid("IP allocation requires subnet_id or ip_address")
-    return given
 
 
-async def _one_of_each_family(tx: Any, network: NetworkShape, port_id: str) -> list[tuple[str, str]]:
-    given = []
-    for version in (4, 6):
-        subnets = [subnet for subnet in network.subnets if subnet.version == version]
-        if subnets:
-            given.append(await _any_of(tx, network, port_id, subnets))
-    return given
-
-
-async def _any_of(tx: Any, network: NetworkShape, port_id: str, subnets: Sequence[SubnetShape]) -> tuple[str, str]:
+async def _any_of(tx: Any, network: NetworkShape, port_id: str, subnets: Sequence[SubnetShape], lowest: bool) -> None:
     """An address of the first of `subnets` that has one left."""
     for subnet in subnets:
-        address = await address_pick(tx, subnet_id=subnet.id, pools=subnet.pools, port_id=port_id)
-        if address is not None:
-            return subnet.id, address
+        if lowest:
+            given = await address_lowest(tx, subnet_id=subnet.id, pools=subnet.pools, port_id=port_id)
+        else:
+            given = await address_pick(
+                tx, subnet_id=subnet.id, pools=subnet.pools, highest=subnet.highest, port_id=port_id
+            )
+        if given is not None:
+            return
     raise errors.no_more_addresses(network.id)
 
 
-async def _certain(tx: Any, network: NetworkShape, port_id: str, text: str, subnet_id: str | None) -> tuple[str, str]:
+async def _certain(tx: Any, network: NetworkShape, port_id: str, text: str, subnet_id: str | None) -> None:
     address = str(address_of(text, "fixed_ips"))
     subnet = network.subnet(subnet_id) if subnet_id is not None else network.subnet_of(address)
     if not subnet.holds(address):
         raise BadRequest(f"IP address {address} is not a valid IP for the specified subnet.", type="InvalidIpForSubnet")
     await address_take(tx, network_id=network.id, subnet_id=subnet.id, address=address, port_id=port_id)
-    return subnet.id, address
 
 
 async def addresses_change(tx: Any, network: NetworkShape, row: Port, asked: Sequence[FixedIp]) -> None:

@@ -154,12 +154,10 @@ async def create_port(call: Call) -> Reply:
 
 async def _create(call: Call, tx: Any, asked: dict[str, Any]) -> Any:
     network = await _network(call, tx, asked["network_id"])
-    project_id = owner(call, asked)
+    project_id = owner(call, "create_port", asked)
     aim = network.target(project_id)
     aim["network_device"] = asked.get("device_owner", "").startswith("network:")
     require(call, "create_port", aim)
-    if project_id != call.caller.project_id:
-        require(call, "create_network", {"project_id": project_id})
     require_attributes(call, "create_port", asked, aim, DEFAULTS)
     fixed_ips = _wishes(call, "create_port", asked, aim)
     _check_device_owner(asked.get("device_owner", ""))
@@ -217,7 +215,7 @@ def _mac_of(asked: dict[str, Any]) -> str | None:
     # The lowest bit of the first byte marks multicast, which no card may have as its own address.
     if not is_mac(text) or int(text[:2], 16) & 1:
         raise errors.invalid(f"'{text[:64]}' is not a valid MAC address")
-    return text.lower()
+    return text.lower().replace("-", ":")
 
 
 async def _groups_of(tx: Any, project_id: str, asked: dict[str, Any], guarded: bool, network_device: bool) -> list[str]:

@@ -15,7 +15,10 @@ from skybus.network.pools import usable
 SELECT = """
 SELECT n.id, n.project_id, n.name, n.shared, n.external, n.port_security_enabled, n.mtu, n.created_at,
        COALESCE((SELECT jsonb_agg(jsonb_build_object('id', s.id, 'cidr', s.cidr, 'pools', s.pools,
-                                                     'enable_dhcp', s.enable_dhcp) ORDER BY s.created_at, s.id)
+                                                     'enable_dhcp', s.enable_dhcp,
+                                                     'highest', (SELECT host(max(a.ip)) FROM network.address a
+                                                                  WHERE a.subnet_id = s.id))
+                                  ORDER BY s.created_at, s.id)
                    FROM network.subnet s WHERE s.network_id = n.id), '[]') AS subnets
   FROM network.network n
 """
@@ -31,6 +34,8 @@ class SubnetShape(msgspec.Struct, frozen=True):
     cidr: str
     pools: list[tuple[str, str]]
     enable_dhcp: bool
+    highest: str | None
+    """The highest address that is taken."""
 
     @property
     def version(self) -> int:

@@ -9,7 +9,7 @@ from skybus.http.paging import Where
 from skybus.http.routes import NO_BODY, Route
 from skybus.ids import is_uuid
 from skybus.network import errors, subnets
-from skybus.network.attributes import require, sees_everything
+from skybus.network.attributes import owner, require, sees_everything
 from skybus.network.lists import Collection, Filter, chosen, listed
 from skybus.network.networks_api import visible as visible_network
 from skybus.network.quotas import quota_claim
@@ -89,21 +89,19 @@ async def create_subnet(call: Call) -> Reply:
 async def _create(call: Call, tx: Any, asked: dict[str, Any]) -> Any:
     network = await visible_network(call, tx, asked["network_id"])
     # A subnet belongs to its network's owner unless an administrator says otherwise.
-    owner = asked.get("project_id") or asked.get("tenant_id") or network["project_id"]
+    project_id = owner(call, "create_subnet", asked, network["project_id"])
     aim = {
-        "project_id": owner,
+        "project_id": project_id,
         "network.project_id": network["project_id"],
         "shared": network["shared"],
         "external": network["external"],
     }
     require(call, "create_subnet", aim)
-    if owner != network["project_id"]:
-        require(call, "create_network", {"project_id": owner})
-    await quota_claim(tx, owner, "subnet")
+    await quota_claim(tx, project_id, "subnet")
     return await subnets.subnet_insert(
         tx,
         network_id=network["id"],
-        project_id=owner,
+        project_id=project_id,
         cidr=asked["cidr"],
         ip_version=asked["ip_version"],
         **_columns(asked),

@@ -11,7 +11,8 @@ from skybus.messages.network import PlugPort, PortBinding, Segment, Subnet, Unpl
 from skybus.network import errors
 
 TAP_LETTERS = 11
-"""How much of a port's id, of its end, for it begins with the time, is in its tap's name: the kernel takes 15 letters."""
+"""How much of a port's id is in its tap's name: the kernel takes 15 letters. It is the id's end, for it begins with
+the time."""
 
 PORT = """
 SELECT p.id, p.network_id, p.mac::text AS mac, p.hostname, p.port_security_enabled, n.kind, n.vni, n.mtu,

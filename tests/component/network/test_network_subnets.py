@@ -123,7 +123,7 @@ async def test_the_dhcp_port_follows_the_subnets(net: Any) -> None:
     network, first = await net.network_with_subnet("10.1.0.0/24")
     port = await dhcp_port(net, network)
     assert (port["status"], port["device_id"]) == ("ACTIVE", f"dhcp-{network['id']}")
-    assert [one["subnet_id"] for one in port["fixed_ips"]] == [first["id"]]
+    assert port["fixed_ips"] == [{"subnet_id": first["id"], "ip_address": "10.1.0.2"}]
     second = (await net.call("POST", "/subnets", subnet(network, "fd00::/64", 6))).body["subnet"]
     await net.call("POST", "/subnets", subnet(network, "10.2.0.0/24", enable_dhcp=False))
     again = await dhcp_port(net, network)

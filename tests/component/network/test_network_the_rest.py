@@ -103,3 +103,57 @@ async def test_quotas_are_shown_changed_and_reset(net: Any) -> None:
     await net.refused("PUT", "/quotas/p1", {"quota": {"network": 7}}, manager, status=403)
     for bad in ({"network": "many"}, {"network": -2}, {"colour": 1}, {"network": 2**31}):
         await net.refused("PUT", "/quotas/p1", {"quota": bad}, net.ADMIN, status=400)
+
+
+async def test_junk_in_paths_queries_and_bodies_is_never_our_fault(net: Any, store: Store) -> None:
+    """Security classes 15 and 16: what no attribute can hold is a 4xx, and changes nothing."""
+    network, _ = await net.network_with_subnet()
+    before = await store.fetchval("SELECT count(*) FROM bus.outbox")
+    junk = (
+        "%00",
+        "%ff",
+        "%F0%9F%92%A9",
+        "--5",
+        "9" * 5000,
+        "1e9",
+        "'; DROP TABLE x; --",
+        "f:a163e000001",
+        "fe80::1%25eth0",
+    )
+    names = ("id", "name", "limit", "marker", "mtu", "fixed_ips", "mac_address", "network_id", "fields", "sort_key",
+             "admin_state_up", "provider:segmentation_id", "ip_version", "gateway_ip", "cidr", "alive",
+             "revision_number", "security_groups", "page_reverse")  # fmt: skip
+    for collection in ("networks", "subnets", "ports", "security-groups", "security-group-rules", "agents"):
+        for value in junk:
+            queries = [f"{name}={value}" for name in names] + [f"fixed_ips=ip_address={value}"]
+            for query in queries:
+                answer = await net.call("GET", f"/{collection}?{query}", token=net.ADMIN)
+                assert answer.status < 500, (collection, query, answer)
+    for value in junk:
+        for path in ("networks", "subnets", "ports", "security-groups", "agents", "extensions", "quotas"):
+            for method in ("GET", "PUT", "DELETE"):
+                answer = await net.call(method, f"/{path}/{value}", {}, net.BOB)
+                assert 400 <= answer.status < 500, (method, path, value, answer)
+    headers = {"Content-Type": "application/json"}
+    for data in (
+        b"\xff",
+        b'{"port": {"name": "\\ud800"}}',
+        b"[" * 5000,
+        b'{"port": 1e999}',
+        b"null",
+        b'{"port": null}',
+    ):
+        for path in ("networks", "subnets", "ports"):
+            answer = await net.call("POST", f"/{path}", data=data, headers=headers)
+            assert answer.status == 400, (path, data, answer)
+    odd_ports: list[dict[str, Any]] = [
+        {"fixed_ips": [{"ip_address": "::ffff:10.1.0.9"}]},
+        {"fixed_ips": [{"ip_address": "010.1.0.9"}]},
+        {"mac_address": "fa-16-3e-00-00-zz"},
+        {"mac_address": "f:a163e00000001"},
+        {"name": "\x00"},
+    ]
+    for odd in odd_ports:
+        answer = await net.call("POST", "/ports", {"port": {"network_id": network["id"], **odd}})
+        assert answer.status == 400, (odd, answer)
+    assert await store.fetchval("SELECT count(*) FROM bus.outbox") == before

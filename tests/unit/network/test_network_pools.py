@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skybus.errors import CloudError
-from skybus.network.pools import checked_pools, default_gateway, default_pools, make, new_mac, pick, usable
+from skybus.ids import new_id
+from skybus.network.pools import (
+    ROOM,
+    checked_pools,
+    default_gateway,
+    default_pools,
+    make,
+    new_mac,
+    pick,
+    pick_anywhere,
+    usable,
+)
 from skybus.network.states import MOVES, Cause, State, after
 from skybus.network.wiring import tap_name
 
@@ -45,7 +56,16 @@ def test_a_pick_reaches_every_address_of_every_pool_and_no_other() -> None:
     pools = [("10.0.0.2", "10.0.0.3"), ("10.0.0.9", "10.0.0.9")]
     assert {pick(pools) for _ in range(200)} == {"10.0.0.2", "10.0.0.3", "10.0.0.9"}
     assert pick([]) is None
-    assert str(pick([("fd00::2", "fd00::ffff:ffff:ffff:ffff")])).startswith("fd00::")
+    assert str(pick_anywhere([("fd00::2", "fd00::ffff:ffff:ffff:ffff")])).startswith("fd00::")
+
+
+@given(st.integers(2, 250), st.integers(0, 5))
+def test_a_pool_fills_from_below(highest: int, hole: int) -> None:
+    pools = [("10.0.0.2", "10.0.0.20"), (f"10.0.0.{21 + hole}", "10.0.3.250")]
+    taken = sum(1 for n in range(2, highest + 1) if n <= 20 or n >= 21 + hole)
+    chosen = int(ip_address(pick(pools, f"10.0.0.{highest}") or ""))
+    position = chosen - int(ip_address("10.0.0.2")) - (hole if chosen > int(ip_address("10.0.0.20")) else 0)
+    assert 0 <= position < 2 * taken + ROOM
 
 
 def test_a_mac_is_of_openstacks_kind() -> None:
@@ -58,5 +78,7 @@ def test_whatever_happens_to_a_port_leads_somewhere() -> None:
     assert after(State.DOWN, Cause.PLUGGED) is State.ACTIVE
 
 
-def test_a_taps_name_fits_the_kernel() -> None:
-    assert len(tap_name("0198c0de-0000-7000-8000-000000000001")) == 14
+def test_a_taps_name_fits_the_kernel_and_is_its_ports_own_however_fast_ports_are_made() -> None:
+    names = {tap_name(new_id()) for _ in range(500)}
+    assert {len(name) for name in names} == {14}
+    assert len(names) == 500
