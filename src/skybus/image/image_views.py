@@ -9,11 +9,11 @@ from skybus.http.times import seconds_z
 from skybus.image.images import Image
 
 
-def image_view(row: Mapping[str, Any], store_id: str) -> dict[str, Any]:
+def image_view(row: Mapping[str, Any]) -> dict[str, Any]:
     """The image object of API v2 from a row of `images.COLUMNS`."""
     image_id = row["id"]
     active = row["data_name"] is not None
-    shown: dict[str, Any] = {
+    return {
         **row["properties"],
         "id": image_id,
         "name": row["name"],
@@ -38,14 +38,11 @@ def image_view(row: Mapping[str, Any], store_id: str) -> dict[str, Any]:
         "file": f"/v2/images/{image_id}/file",
         "schema": "/v2/schemas/image",
     }
-    if active:
-        shown["stores"] = store_id
-    return shown
 
 
-def view_of(image: Image, store_id: str) -> dict[str, Any]:
+def view_of(image: Image) -> dict[str, Any]:
     """The image object of API v2."""
-    return image_view({name: getattr(image, name) for name in image.__struct_fields__}, store_id)
+    return image_view({name: getattr(image, name) for name in image.__struct_fields__})
 
 
 def member_view(row: Mapping[str, Any]) -> dict[str, Any]:

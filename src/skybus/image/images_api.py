@@ -81,8 +81,7 @@ async def create_image(call: Call) -> Reply:
         await check_count(tx, owner)
         created = ImageCreated(image_id=image.id, name=image.name or "", visibility=image.visibility)
         tx.publish(created, project_id=owner)
-    shown = view_of(image, images_of(call).store_id)
-    return Reply(shown, 201, headers={"Location": f"{call.base}/v2/images/{image.id}"})
+    return Reply(view_of(image), 201, headers={"Location": f"{call.base}/v2/images/{image.id}"})
 
 
 def _new(image_id: str, owner: str, attributes: dict[str, Any], properties: dict[str, str]) -> Image:
@@ -117,9 +116,8 @@ async def list_images(call: Call) -> Reply:
     """GET /v2/images."""
     page = page_of(call, keys=SORT_KEYS, default_sort="created_at", default_limit=PAGE)
     rows = await image_list(call.store, conditions_of(call), page)
-    store_id = images_of(call).store_id
     body: dict[str, Any] = {
-        "images": [image_view(row, store_id) for row in rows[: page.limit]],
+        "images": [image_view(row) for row in rows[: page.limit]],
         "first": _first(call),
         "schema": "/v2/schemas/images",
     }
@@ -136,7 +134,7 @@ def _first(call: Call) -> str:
 async def show_image(call: Call) -> Reply:
     """GET /v2/images/{image_id}."""
     image = await seen_image(call, call.store, "get_image")
-    return Reply(view_of(image, images_of(call).store_id))
+    return Reply(view_of(image))
 
 
 async def update_image(call: Call) -> Reply:
@@ -153,7 +151,7 @@ async def update_image(call: Call) -> Reply:
             tx.publish(ImageUpdated(image_id=image.id, changed=names), project_id=changed.owner)
         if changed.owner != image.owner:
             await check_count(tx, changed.owner)
-    return Reply(view_of(changed, images_of(call).store_id))
+    return Reply(view_of(changed))
 
 
 async def delete_image(call: Call) -> Reply:

@@ -57,7 +57,6 @@ async def test_a_new_image_is_queued_shared_and_announced(cloud: Client, store: 
     assert image["os_distro"] == "debian"
     assert image["size"] is None
     assert image["owner"] == "p1"
-    assert "stores" not in image
     assert image["file"] == f"/v2/images/{image['id']}/file"
     shown = await cloud.call("GET", f"/image/v2/images/{image['id']}")
     assert shown.body == image
