@@ -13,15 +13,16 @@ from skybus.compute import (
     server_wires_api,
     servers_api,
     services_api,
-    versions_api,
     volume_attachments_api,
     zones_api,
 )
+from skybus.compute import versions_api as versions
 from skybus.http import bodies
 from skybus.http.routes import Api, Route
+from skybus.metering.usage_api import USAGE_ROUTES
 
 _FAMILIES = (
-    versions_api,
+    versions,
     servers_api,
     server_actions_api,
     server_metadata_api,
@@ -37,19 +38,33 @@ _FAMILIES = (
 )
 
 
+REQUEST_ID_HEADERS = ("X-Openstack-Request-Id", "X-Compute-Request-Id")
+
+
 def apis() -> list[Api]:
-    """All that this package serves; the versions documents stand among its routes."""
-    return [api()]
+    """All that this package serves."""
+    return [versions_api(), api()]
+
+
+def versions_api() -> Api:
+    """The list of versions at /compute, which speaks no microversion."""
+    return Api(
+        name="compute-versions",
+        prefix="/compute",
+        routes=versions.DISCOVERY_ROUTES,
+        error_body=bodies.compute,
+        request_id_headers=REQUEST_ID_HEADERS,
+    )
 
 
 def api() -> Api:
-    """Nova's API at /compute."""
+    """Nova's API at /compute/v2.1."""
     routes: list[Route] = [route for family in _FAMILIES for route in family.ROUTES]
     return Api(
         name="compute",
-        prefix="/compute",
-        routes=routes,
+        prefix=versions.PREFIX,
+        routes=[*routes, *USAGE_ROUTES],
         error_body=bodies.compute,
-        versions=versions_api.VERSIONS,
-        request_id_headers=("X-Openstack-Request-Id", "X-Compute-Request-Id"),
+        versions=versions.VERSIONS,
+        request_id_headers=REQUEST_ID_HEADERS,
     )

@@ -21,8 +21,8 @@ API = "os_compute_api:"
 def links_of(call: Call, kind: str, id_: str) -> list[dict[str, str]]:
     """The `self` and `bookmark` links of something under this API."""
     return [
-        {"rel": "self", "href": f"{call.base}/v2.1/{kind}/{id_}"},
-        {"rel": "bookmark", "href": f"{call.base}/{kind}/{id_}"},
+        {"rel": "self", "href": f"{call.base}/{kind}/{id_}"},
+        {"rel": "bookmark", "href": f"{call.base.removesuffix('/v2.1')}/{kind}/{id_}"},
     ]
 
 
@@ -75,7 +75,7 @@ async def _page(call: Call, path: str) -> tuple[list[Any], dict[str, Any]]:
     )
     links: dict[str, Any] = {}
     if more and rows:
-        url = next_url(call, f"{call.base}/v2.1/{path}", rows[-1]["id"], page.limit)
+        url = next_url(call, f"{call.base}/{path}", rows[-1]["id"], page.limit)
         links["flavors_links"] = [{"rel": "next", "href": url}]
     return rows, links
 
@@ -108,7 +108,7 @@ async def create_flavor(call: Call) -> Reply:
     async with call.transaction() as tx:
         row = await flavors.flavor_create(
             tx,
-            name=asked["name"].strip(),
+            name=asked["name"],
             vcpus=_number(asked["vcpus"], "vcpus", 1),
             memory_mib=_number(asked["ram"], "ram", 1),
             disk_gib=_number(asked["disk"], "disk", 0),
@@ -220,9 +220,7 @@ async def change_access(call: Call) -> Reply:
 
 
 def _route(method: str, path: str, handler: Any, rule: str, body: str = NO_BODY, since: Version = (2, 1)) -> Route:
-    return Route(
-        method=method, path=f"/v2.1/flavors{path}", handler=handler, policy=f"{API}{rule}", body=body, since=since
-    )
+    return Route(method=method, path=f"/flavors{path}", handler=handler, policy=f"{API}{rule}", body=body, since=since)
 
 
 ROUTES: list[Route] = [

@@ -126,7 +126,7 @@ async def _listing(call: Call, *, detail: bool) -> Reply:
     views = await _views(call, shown, detail=detail, with_servers=with_servers)
     body: dict[str, Any] = {"hypervisors": views}
     if shown and len(rows) > len(shown):
-        path = f"{call.base}/v2.1/os-hypervisors{'/detail' if detail else ''}"
+        path = f"{call.base}/os-hypervisors{'/detail' if detail else ''}"
         body["hypervisors_links"] = [{"rel": "next", "href": next_url(call, path, str(views[-1]["id"]), limit)}]
     return Reply(body)
 
@@ -215,7 +215,7 @@ async def list_servers_of_hypervisors(call: Call) -> Reply:
 
 
 def _route(path: str, handler: Any, action: str, until: Version = (9999, 0)) -> Route:
-    path = f"/v2.1/os-hypervisors{path}"
+    path = f"/os-hypervisors{path}"
     return Route(method="GET", path=path, handler=handler, policy=API + action, body=NO_BODY, until=until)
 
 

@@ -66,7 +66,7 @@ async def list_actions(call: Call) -> Reply:
             found = _behind(found, page.marker)
         if len(found) > page.limit > 0:
             found = found[: page.limit]
-            path = f"{call.base}/v2.1/servers/{row['id']}/os-instance-actions"
+            path = f"{call.base}/servers/{row['id']}/os-instance-actions"
             body["links"] = [{"rel": "next", "href": next_url(call, path, found[-1].request_id, page.limit)}]
         found = found[: page.limit]
     return Reply({"instanceActions": [_action(call, row["id"], operation) for operation in found], **body})
@@ -133,14 +133,14 @@ def _event(call: Call, row: Any, operation: Operation, admin: bool) -> dict[str,
 ROUTES: list[Route] = [
     Route(
         method="GET",
-        path="/v2.1/servers/{id}/os-instance-actions",
+        path="/servers/{id}/os-instance-actions",
         handler=list_actions,
         policy=f"{API}list",
         body=NO_BODY,
     ),
     Route(
         method="GET",
-        path="/v2.1/servers/{id}/os-instance-actions/{request_id}",
+        path="/servers/{id}/os-instance-actions/{request_id}",
         handler=show_action,
         policy=f"{API}show",
         body=NO_BODY,

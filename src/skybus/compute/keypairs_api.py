@@ -48,7 +48,7 @@ async def list_keypairs(call: Call) -> Reply:
     rows = await keypairs.keypair_list(call.store, user_id, limit=limit + 1, marker=marker)
     body: dict[str, Any] = {"keypairs": [{"keypair": _listed(call, row)} for row in rows[:limit]]}
     if paged and len(rows) > limit > 0:
-        url = next_url(call, f"{call.base}/v2.1/os-keypairs", rows[limit - 1]["name"], limit)
+        url = next_url(call, f"{call.base}/os-keypairs", rows[limit - 1]["name"], limit)
         body["keypairs_links"] = [{"rel": "next", "href": url}]
     return Reply(body)
 
@@ -74,7 +74,7 @@ async def create_keypair(call: Call) -> Reply:
     """Import a public key, or (up to 2.91) make a pair, whose private half is shown once and not kept."""
     asked = call.body["keypair"]
     _refuse_unborn(call, asked)
-    name = asked["name"].strip()
+    name = asked["name"]
     _check_name(call, name)
     user_id = _user_of(call, "create", asked.get("user_id"))
     kind = asked.get("type", "ssh")
@@ -110,7 +110,7 @@ def _refuse_unborn(call: Call, asked: dict[str, Any]) -> None:
 
 def _check_name(call: Call, name: str) -> None:
     allowed = _NEW_NAME if call.version >= IMPORT_ONLY_SINCE else _OLD_NAME
-    if not allowed.fullmatch(name):
+    if not allowed.fullmatch(name) or name != name.strip():
         raise BadRequest("Keypair data is invalid: Keypair name contains unsafe characters.")
 
 
@@ -124,7 +124,7 @@ async def delete_keypair(call: Call) -> Reply:
 
 
 def _route(method: str, path: str, handler: Any, action: str, body: str = NO_BODY) -> Route:
-    return Route(method=method, path=f"/v2.1/os-keypairs{path}", handler=handler, policy=API + action, body=body)
+    return Route(method=method, path=f"/os-keypairs{path}", handler=handler, policy=API + action, body=body)
 
 
 ROUTES: list[Route] = [

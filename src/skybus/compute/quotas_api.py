@@ -126,7 +126,7 @@ async def show_limits(call: Call) -> Reply:
 
 
 def _route(method: str, path: str, handler: Any, rule: str, body: str = NO_BODY) -> Route:
-    return Route(method=method, path=f"/v2.1/{path}", handler=handler, policy=rule, body=body)
+    return Route(method=method, path=f"/{path}", handler=handler, policy=rule, body=body)
 
 
 ROUTES: list[Route] = [

@@ -14,7 +14,6 @@ from skybus.http.call import Call, Reply
 from skybus.http.routes import Route
 from skybus.http.versions import Version
 from skybus.saga.operations import operation_start, operation_wait
-from skybus.store import Tx
 
 API = "os_compute_api:"
 CONSOLE_SECONDS = 20.0
@@ -32,50 +31,51 @@ def _wrong_state(server: Any, action: str) -> Conflict:
     )
 
 
-async def _locked(call: Call, tx: Tx, row: Any, action: str, states: tuple[State, ...]) -> Any:
-    """The server, locked in the transaction, idle and in one of `states`. Raises Conflict."""
-    server = await server_lock(tx, row["id"])
-    unlocked(call, server)
-    if server["state"] not in states:
-        raise _wrong_state(server, action)
-    if server["task_state"] is not None:
-        raise Conflict(
-            f"Cannot '{action}' instance {server['id']} while it is in task_state {server['task_state']}",
-            code="server.task",
-        )
-    return server
-
-
-async def _begin(tx: Tx, server: Any, cause: Cause, kind: str, memo: dict[str, Any] | None = None) -> Reply:
-    await server_move(tx, server, cause)
-    await operation_start(tx, kind, resource_type="server", resource_id=server["id"], memo=memo)
+async def _begin(
+    call: Call,
+    row: Any,
+    action: str,
+    states: tuple[State, ...],
+    cause: Cause,
+    kind: str,
+    memo: dict[str, Any] | None = None,
+) -> Reply:
+    """Start an operation on a server that is idle and in one of `states`. Raises Conflict."""
+    async with call.transaction() as tx:
+        # The operation before the server: the conductor locks in this order too.
+        await operation_start(tx, kind, resource_type="server", resource_id=row["id"], memo=memo)
+        server = await server_lock(tx, row["id"])
+        unlocked(call, server)
+        if server["state"] not in states:
+            raise _wrong_state(server, action)
+        if server["host"] is None:
+            raise Conflict(f"Cannot '{action}' instance {server['id']}: it is on no host.", code="server.no-host")
+        if server["task_state"] is not None:
+            raise Conflict(
+                f"Cannot '{action}' instance {server['id']} while it is in task_state {server['task_state']}",
+                code="server.task",
+            )
+        await server_move(tx, server, cause)
     return Reply(status=202)
 
 
 async def start(call: Call, row: Any, said: Any) -> Reply:
     """Power on."""
-    async with call.transaction() as tx:
-        server = await _locked(call, tx, row, "start", (State.SHUTOFF,))
-        return await _begin(tx, server, Cause.START_ASKED, "server_start")
+    return await _begin(call, row, "start", (State.SHUTOFF,), Cause.START_ASKED, "server_start")
 
 
 async def stop(call: Call, row: Any, said: Any) -> Reply:
     """Ask the guest to shut down, and pull the plug when it does not."""
-    async with call.transaction() as tx:
-        server = await _locked(call, tx, row, "stop", (State.ACTIVE, State.ERROR))
-        return await _begin(tx, server, Cause.STOP_ASKED, "server_stop")
+    return await _begin(call, row, "stop", (State.ACTIVE, State.ERROR), Cause.STOP_ASKED, "server_stop")
 
 
 async def reboot(call: Call, row: Any, said: Any) -> Reply:
     """Restart; a hard reboot also brings a stopped or failed server back."""
     schemas.check("compute/server-reboot", call.body)
-    hard = said["type"].upper() == "HARD"
-    async with call.transaction() as tx:
-        if hard:
-            server = await _locked(call, tx, row, "reboot", (State.ACTIVE, State.SHUTOFF, State.ERROR))
-            return await _begin(tx, server, Cause.HARD_REBOOT_ASKED, "server_reboot", {"hard": True})
-        server = await _locked(call, tx, row, "reboot", (State.ACTIVE,))
-        return await _begin(tx, server, Cause.REBOOT_ASKED, "server_reboot", {"hard": False})
+    if said["type"].upper() == "HARD":
+        states = (State.ACTIVE, State.SHUTOFF, State.ERROR)
+        return await _begin(call, row, "reboot", states, Cause.HARD_REBOOT_ASKED, "server_reboot", {"hard": True})
+    return await _begin(call, row, "reboot", (State.ACTIVE,), Cause.REBOOT_ASKED, "server_reboot", {"hard": False})
 
 
 async def console_output(call: Call, row: Any, said: Any) -> Reply:
@@ -199,7 +199,7 @@ async def act(call: Call) -> Reply:
 ROUTES: list[Route] = [
     Route(
         method="POST",
-        path="/v2.1/servers/{id}/action",
+        path="/servers/{id}/action",
         handler=act,
         policy="project_member_or_admin",
         body="compute/server-action",

@@ -40,7 +40,7 @@ async def server_wired(tx: Tx, server_id: str) -> Any:
 async def server_booted(tx: Tx, server_id: str, power_state: PowerState, vnc_port: int | None = None) -> Any:
     """The guest runs for the first time: ACTIVE, and metered from now on. Answers the row."""
     server = await server_lock(tx, server_id)
-    if server["state"] != State.BUILD:
+    if server["launched_at"] is not None:
         return server
     now = clock.now()
     columns = {"power_state": POWER_NUMBERS[power_state], "vnc_port": vnc_port, "launched_at": now}
@@ -121,15 +121,16 @@ async def server_fail(
 
 
 def fault_message(code: str, reason: str, details: Mapping[str, Any]) -> str:
-    """What the owner reads: the reason, and after a refused placement how many hosts each filter removed."""
-    if code != NO_HOST:
+    """What the owner reads: the reason; of a refused placement how many hosts each filter removed and what the closest
+    lacked, but not which hosts those are."""
+    if code != NO_HOST or "hosts" not in details:
         return reason
-    removed = details.get("removed") or {}
-    counts = ", ".join(f"{name} {count}" for name, count in sorted(removed.items(), key=lambda pair: -pair[1]))
-    text = reason if reason.startswith("No valid host") else f"No valid host was found. {reason}".rstrip()
-    if "hosts" not in details:
-        return text
-    return f"{text} Of {details['hosts']} hosts " + (f"were removed by: {counts}." if counts else "none was left.")
+    if not details["hosts"]:
+        return "No valid host was found. There are no hosts."
+    removed = ", ".join(f"{name} removed {count}" for name, count in (details.get("removed") or {}).items())
+    closest = (details.get("closest") or [{}])[0].get("reason")
+    near = f"; the closest: {closest}" if closest else ""
+    return f"No valid host was found. Of {details['hosts']}, {removed or 'none was left'}{near}."
 
 
 def fault_details(details: Mapping[str, Any]) -> str | None:

@@ -137,7 +137,7 @@ async def add_tag(call: Call) -> Reply:
     await _retag(call, added)
     if had:
         return Reply(status=204)
-    location = f"{call.base}/v2.1/servers/{call.args['id']}/tags/{tag}"
+    location = f"{call.base}/servers/{call.args['id']}/tags/{tag}"
     return Reply(status=201, headers={"Location": location} if location.isascii() and location.isprintable() else {})
 
 
@@ -155,12 +155,12 @@ async def delete_tag(call: Call) -> Reply:
 
 
 def _meta(method: str, path: str, handler: Any, action: str, body: str = NO_BODY) -> Route:
-    path = f"/v2.1/servers/{{id}}/metadata{path}"
+    path = f"/servers/{{id}}/metadata{path}"
     return Route(method=method, path=path, handler=handler, policy=META + action, body=body)
 
 
 def _tag(method: str, path: str, handler: Any, action: str, body: str = NO_BODY) -> Route:
-    path = f"/v2.1/servers/{{id}}/tags{path}"
+    path = f"/servers/{{id}}/tags{path}"
     return Route(method=method, path=path, handler=handler, policy=TAGS + action, body=body, since=TAGS_SINCE)
 
 

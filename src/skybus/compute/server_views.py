@@ -26,10 +26,11 @@ class ServerViews:
 
     def __init__(self, call: Call) -> None:
         version = call.version
-        self.link = f"{call.base}/v2.1/servers/"
-        self.bookmark = f"{call.base}/servers/"
-        self.images = f"{call.base}/images/"
-        self.flavors = f"{call.base}/flavors/"
+        self.link = f"{call.base}/servers/"
+        bookmarks = call.base.removesuffix("/v2.1")
+        self.bookmark = f"{bookmarks}/servers/"
+        self.images = f"{bookmarks}/images/"
+        self.flavors = f"{bookmarks}/flavors/"
         self.attributes = call.permits(f"{API}os-extended-server-attributes")
         self.host_status = version >= (2, 16) and call.permits(f"{API}servers:show:host_status")
         self.specs = version >= (2, 47) and call.permits(f"{API}servers:show:flavor-extra-specs")

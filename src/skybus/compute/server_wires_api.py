@@ -67,7 +67,7 @@ async def show_addresses(call: Call) -> Reply:
 
 
 def _route(path: str, handler: Any, rule: str) -> Route:
-    return Route(method="GET", path=f"/v2.1/servers/{{id}}/{path}", handler=handler, policy=API + rule, body=NO_BODY)
+    return Route(method="GET", path=f"/servers/{{id}}/{path}", handler=handler, policy=API + rule, body=NO_BODY)
 
 
 ROUTES: list[Route] = [

@@ -174,6 +174,7 @@ _BESIDE_DELETE = frozenset(
         Cause.STARTED,
         Cause.STOPPED,
         Cause.REBOOTED,
+        Cause.GAVE_UP,
         Cause.POWERED_ON,
         Cause.POWERED_OFF,
     )

@@ -10,7 +10,7 @@ from skybus.compute.server_asked import address_of, refuse_unborn, server_asked
 from skybus.compute.server_create import Accepted, Owner, new_password, servers_accept
 from skybus.compute.server_lists import server_listing
 from skybus.compute.server_views import ServerViews
-from skybus.compute.servers import server_change, server_lock, server_move, server_seen
+from skybus.compute.servers import DELETING, not_found, server_change, server_lock, server_move, server_seen
 from skybus.compute.states import Cause
 from skybus.errors import BadRequest, Conflict
 from skybus.http.call import Call, Reply
@@ -42,6 +42,8 @@ async def create_servers(call: Call) -> Reply:
     if asked.wanted_host is not None:
         named = "host" in call.body["server"] or "hypervisor_hostname" in call.body["server"]
         call.require("compute:servers:create:requested_destination" if named else f"{API}create:forced_host", **target)
+        # The scheduler takes no orders of this kind yet; to accept one and put the server elsewhere would be a lie.
+        raise BadRequest("Choosing the host of a server is not offered by this cloud yet.", code="server.host-asked")
     owner = Owner(
         project_id=call.project_id,
         user_id=call.caller.user_id,
@@ -91,7 +93,7 @@ async def list_servers_in_detail(call: Call) -> Reply:
 def _next(call: Call, listing: Any, path: str) -> dict[str, Any]:
     if not listing.more or not listing.rows:
         return {}
-    url = next_url(call, f"{call.base}/v2.1/{path}", listing.rows[-1]["id"], listing.limit)
+    url = next_url(call, f"{call.base}/{path}", listing.rows[-1]["id"], listing.limit)
     return {"servers_links": [{"rel": "next", "href": url}]}
 
 
@@ -153,18 +155,19 @@ async def delete_server(call: Call) -> Reply:
     """Begin to delete; whatever is under way with the server is unwound first."""
     row = await seen(call)
     async with call.transaction() as tx:
+        # The operation before the server: the conductor locks in this order too.
+        await operation_start(tx, "server_delete", resource_type="server", resource_id=row["id"], interrupts=True)
         server = await server_lock(tx, row["id"])
         unlocked(call, server)
-        if not server["deleted"]:
+        if server["deleted"]:
+            raise not_found(row["id"])
+        if server["task_state"] != DELETING:
             await server_move(tx, server, Cause.DELETE_ASKED)
-            await operation_start(
-                tx, "server_delete", resource_type="server", resource_id=server["id"], interrupts=True
-            )
     return Reply(status=204)
 
 
 def _route(method: str, path: str, handler: Any, action: str, body: str = NO_BODY, most: int | None = None) -> Route:
-    path = f"/v2.1/servers{path}"
+    path = f"/servers{path}"
     return Route(method=method, path=path, handler=handler, policy=API + action, body=body, max_body_bytes=most)
 
 

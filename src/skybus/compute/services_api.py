@@ -115,7 +115,7 @@ async def delete_service(call: Call) -> Reply:
 def _route(
     method: str, path: str, handler: Any, action: str, body: str, since: Version = (2, 1), until: Version = (9999, 0)
 ) -> Route:
-    path = f"/v2.1/os-services{path}"
+    path = f"/os-services{path}"
     return Route(method=method, path=path, handler=handler, policy=API + action, body=body, since=since, until=until)
 
 

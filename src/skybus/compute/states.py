@@ -48,9 +48,10 @@ _BUILT = (State.ACTIVE, State.SHUTOFF, State.ERROR)
 
 MOVES: Mapping[tuple[State, Cause], State] = MappingProxyType(
     {
-        (State.BUILD, Cause.PLACED): State.BUILD,
-        (State.BUILD, Cause.WIRED): State.BUILD,
-        (State.BUILD, Cause.BOOTED): State.ACTIVE,
+        # From all live states: an administrator may have reset the state of a server that is being built.
+        **{(state, Cause.PLACED): state for state in _LIVE},
+        **{(state, Cause.WIRED): state for state in _LIVE},
+        **{(state, Cause.BOOTED): State.ACTIVE for state in _LIVE},
         **{(state, Cause.FAILED): State.ERROR for state in _LIVE},
         (State.SHUTOFF, Cause.START_ASKED): State.SHUTOFF,
         **{(state, Cause.STARTED): State.ACTIVE for state in _BUILT},

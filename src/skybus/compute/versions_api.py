@@ -9,6 +9,7 @@ from skybus.http.routes import NO_BODY, PUBLIC, Route
 from skybus.http.versions import VersionRange, shown
 
 VERSIONS = VersionRange(service="compute", lowest=(2, 1), highest=(2, 96), legacy_header="X-OpenStack-Nova-API-Version")
+PREFIX = "/compute/v2.1"
 UPDATED = "2013-07-23T11:33:21Z"
 """When v2.1 came to be; Nova shows the same."""
 
@@ -20,7 +21,7 @@ def _version(call: Call) -> dict[str, Any]:
         "version": shown(VERSIONS.highest),
         "min_version": shown(VERSIONS.lowest),
         "updated": UPDATED,
-        "links": [{"rel": "self", "href": f"{call.base}/v2.1/"}],
+        "links": [{"rel": "self", "href": f"{call.public_url}{PREFIX}/"}],
     }
 
 
@@ -41,7 +42,5 @@ async def show_version(call: Call) -> Reply:
     return Reply({"version": version})
 
 
-ROUTES: list[Route] = [
-    Route(method="GET", path="", handler=list_versions, policy=PUBLIC, body=NO_BODY),
-    Route(method="GET", path="/v2.1", handler=show_version, policy=PUBLIC, body=NO_BODY),
-]
+DISCOVERY_ROUTES: list[Route] = [Route(method="GET", path="", handler=list_versions, policy=PUBLIC, body=NO_BODY)]
+ROUTES: list[Route] = [Route(method="GET", path="", handler=show_version, policy=PUBLIC, body=NO_BODY)]

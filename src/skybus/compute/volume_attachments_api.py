@@ -133,7 +133,7 @@ async def detach_volume(call: Call) -> Reply:
 
 
 def _route(method: str, path: str, handler: Any, action: str, body: str = NO_BODY) -> Route:
-    path = f"/v2.1/servers/{{id}}/os-volume_attachments{path}"
+    path = f"/servers/{{id}}/os-volume_attachments{path}"
     return Route(method=method, path=path, handler=handler, policy=API + action, body=body)
 
 

@@ -102,7 +102,7 @@ async def show_extension(call: Call) -> Reply:
 
 
 def _route(path: str, handler: Any, rule: str, since: Version = (2, 1)) -> Route:
-    return Route(method="GET", path=f"/v2.1/{path}", handler=handler, policy=API + rule, body=NO_BODY, since=since)
+    return Route(method="GET", path=f"/{path}", handler=handler, policy=API + rule, body=NO_BODY, since=since)
 
 
 ROUTES: list[Route] = [

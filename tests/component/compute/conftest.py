@@ -9,7 +9,7 @@ import pytest
 
 from skybus import clock
 from skybus.bus.context import Context, bound
-from skybus.compute.api import api
+from skybus.compute.api import apis
 from skybus.compute.flavors import bootstrap
 from skybus.compute.hosts import host_heard
 from skybus.compute.policies import RULES
@@ -139,5 +139,5 @@ async def compute(store: Store) -> AsyncIterator[Compute]:
             await host_heard(tx, report_of("host-1"))
             network = await network_insert(tx, project_id="p0", name="net", shared=True)
             await subnet_insert(tx, network_id=network["id"], project_id="p0", cidr="10.7.0.0/16", ip_version=4)
-    async with front([api()], RULES, {"store": store}) as client:
+    async with front(apis(), RULES, {"store": store}) as client:
         yield Compute(client, store, image_id, network["id"])

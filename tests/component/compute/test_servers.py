@@ -55,7 +55,7 @@ async def test_a_boot_that_was_placed_nowhere_leaves_the_reasons_in_the_fault(co
     shown = await compute.show(server_id)
     assert shown["status"] == "ERROR"
     assert shown["fault"]["message"].startswith("No valid host was found.")
-    assert "ram 2" in shown["fault"]["message"]
+    assert "ram removed 2" in shown["fault"]["message"]
     assert "details" not in shown["fault"], "details name hosts, which are not the owner's to know"
     assert "16 MiB short" in (await compute.show(server_id, token=ADMIN))["fault"]["details"]
 
