@@ -64,13 +64,11 @@ async def create_credential(call: Call) -> Reply:
 
 
 async def _role_ids(call: Call, asked: list[dict[str, str]] | None, user_id: str, project_id: str) -> list[str]:
-    """The roles of a new credential: those asked for, or all of the caller's token. Raises BadRequest for a role that
-    the user does not have, or that the token at hand does not carry."""
-    have = {
-        row["id"]: row["name"]
-        for row in await effective_roles(call.store, user_id, project_id)
-        if row["name"] in call.caller.roles
-    }
+    """The roles of a new credential: those asked for, or all that the user has. Raises BadRequest for a role that the
+    user does not have or, when the caller came by an application credential itself, that its token does not carry."""
+    have = {row["id"]: row["name"] for row in await effective_roles(call.store, user_id, project_id)}
+    if "application_credential" in call.caller.methods:
+        have = {key: name for key, name in have.items() if name in call.caller.roles}
     if asked is None:
         return list(have)
     chosen = []

@@ -185,7 +185,7 @@ def _short(identifier: str) -> _Id:
 def _long(identifier: _Id) -> str:
     if isinstance(identifier, str):
         return identifier
-    digits = identifier[:16].hex()
+    digits = bytes(identifier[:16]).hex()
     if len(identifier) == 16:
         return digits
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -136,6 +136,9 @@ async def list_assignments(call: Call) -> Reply:
         if call.caller.domain_id is not None and not call.permits("admin_required"):
             where.add("COALESCE(t.domain_id, t.id) = {}", call.caller.domain_id)
     effective = "effective" in query and flag(query["effective"] or "1")
+    if effective:
+        # A role of one domain stands in no token; only what it implies does.
+        where.add("r.domain_id IS NULL")
     _assignment_filters(call, where, effective, tree)
     rows = await assignments_find(call.store, where, effective=effective)
     names = "include_names" in query and flag(query["include_names"] or "1")

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from skybus import clock
-from skybus.errors import BadRequest, Conflict
+from skybus.errors import BadRequest, Conflict, Forbidden
 from skybus.identity.projects import domain_hold
 from skybus.identity.revocations import revoke
 from skybus.identity.rows import extra_of, missing
@@ -139,19 +139,28 @@ async def role_delete(tx: Tx, role_id: str) -> None:
     row = await tx.fetchrow(LOCK, role_id)
     if row is None:
         raise missing("role", role_id)
-    names = await tx.fetch(NAMES_BELOW, role_id)
+    names = await _names_in_tokens(tx, row)
     await tx.execute(DELETE, role_id)
     tx.publish(RoleDeleted(role_id=role_id, name=row["name"]), project_id="")
-    # A token carries what its roles imply beside them, so the role's own name finds them all; a domain's role has none.
-    own = [] if row["domain_id"] is not None else [row["name"]]
-    await revoke(tx, *({"role": name} for name in own or [one["name"] for one in names]))
+    await revoke(tx, *({"role": name} for name in names))
+
+
+async def _names_in_tokens(tx: Tx, role: Row) -> list[str]:
+    """By which names the tokens are found that were made by `role`: its own, for a token carries its roles beside
+    what they imply, or, for a role of one domain, which stands in no token, those of what it implies."""
+    if role["domain_id"] is None:
+        return [role["name"]]
+    return [row["name"] for row in await tx.fetch(NAMES_BELOW, role["id"])]
 
 
 async def implication_insert(tx: Tx, prior_id: str, implied_id: str) -> None:
-    """Let one role imply another; it may do so already. Raises NotFound or BadRequest, for a circle too."""
+    """Let one role imply another; it may do so already.
+
+    Raises NotFound, Forbidden when a role of the whole cloud would imply one of a domain, BadRequest for a circle.
+    """
     prior, implied = await role_hold(tx, prior_id), await role_hold(tx, implied_id)
-    if implied["domain_id"] is not None and implied["domain_id"] != prior["domain_id"]:
-        raise BadRequest("A role cannot imply a role of another domain.")
+    if implied["domain_id"] is not None and prior["domain_id"] is None:
+        raise Forbidden("A role of the whole cloud cannot imply a role of one domain.")
     await tx.lock("identity", "implied_role")
     if await tx.fetchval(WOULD_CIRCLE, prior_id, implied_id):
         raise BadRequest("A role cannot imply itself, neither directly nor through others.")
@@ -161,11 +170,11 @@ async def implication_insert(tx: Tx, prior_id: str, implied_id: str) -> None:
 
 async def implication_delete(tx: Tx, prior_id: str, implied_id: str) -> None:
     """Let one role no longer imply another; tokens with the implied one die. Raises NotFound."""
-    implied = await role_get(tx, implied_id)
+    names = await _names_in_tokens(tx, await role_get(tx, implied_id))
     if await tx.execute(UNIMPLY, prior_id, implied_id) != "DELETE 1":
         raise missing("implied role", f"{prior_id} {implied_id}")
     tx.publish(RoleImplicationDeleted(prior_role_id=prior_id, implied_role_id=implied_id), project_id="")
-    await revoke(tx, {"role": implied["name"]})
+    await revoke(tx, *({"role": name} for name in names))
 
 
 async def implies(db: Any, prior_id: str, implied_id: str) -> bool:

@@ -123,3 +123,23 @@ async def test_projects_of_a_user_are_listed_for_it_and_for_the_administrator(cl
         answer = await cloud.call("GET", f"/users/{user['id']}/projects", token=who)
         assert [one["id"] for one in answer.body["projects"]] == [project["id"]]
     assert (await cloud.call("GET", f"/users/{other['id']}/projects", token=token)).status == 403
+
+
+async def test_a_role_of_one_domain_gives_what_it_implies_and_stands_in_no_token(cloud: Cloud) -> None:
+    domain = await cloud.made("domain")
+    local = await cloud.made("role", domain_id=domain["id"])
+    user, project = await cloud.made("user", password=PASSWORD), await cloud.made("project")
+    scope = {"project": {"id": project["id"]}}
+    await cloud.call("PUT", f"/projects/{project['id']}/users/{user['id']}/roles/{local['id']}")
+    url = f"/role_assignments?effective&user.id={user['id']}"
+    assert (await cloud.call("GET", url)).body["role_assignments"] == []
+    assert await names(cloud, user, scope) == []
+    assert (await cloud.call("PUT", f"/roles/{cloud.roles['reader']}/implies/{local['id']}")).status == 403
+    implies = f"/roles/{local['id']}/implies/{cloud.roles['reader']}"
+    assert (await cloud.call("PUT", implies)).status == 201
+    assert await names(cloud, user, scope) == ["reader"]
+    [one] = (await cloud.call("GET", url)).body["role_assignments"]
+    assert one["role"]["id"] == cloud.roles["reader"]
+    token = await cloud.token(user["id"], project["id"])
+    assert (await cloud.call("DELETE", f"/roles/{local['id']}")).status == 204
+    assert not await cloud.works(token)
