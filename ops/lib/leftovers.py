@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ class Mark:
 def of(mark: Mark) -> list[str]:
     """Everything on this machine that still bears `mark`, in words."""
     found = [f"{kind}: {thing}" for kind, things in snapshot().items() for thing in things if bears(mark, thing)]
-    found += [f"process {pid}: {words}" for pid, words in command_lines().items() if str(mark.root) in words]
+    found += [f"process {pid}: {words}" for pid, words in command_lines().items() if names(mark.root, words)]
     if mark.root.exists():
         found.append(f"folder: {mark.root}")
     return sorted(set(found))
@@ -34,7 +35,12 @@ def of(mark: Mark) -> list[str]:
 
 def bears(mark: Mark, thing: str) -> bool:
     """Whether a thing's description shows that it is the cloud's."""
-    return str(mark.root) in thing or any(word.startswith(mark.prefix) for word in thing.split())
+    return names(mark.root, thing) or any(word.startswith(mark.prefix) for word in thing.split())
+
+
+def names(root: Path, text: str) -> bool:
+    """Whether `text` names `root` or something in it, and not merely a folder whose name begins the same."""
+    return re.search(rf"{re.escape(str(root))}(?![^/\s,:])", text) is not None
 
 
 def snapshot() -> dict[str, set[str]]:

@@ -54,8 +54,13 @@ def transport_of(config: Config, broker: MemoryBroker | None = None, user: str =
     return Checked(transport) if os.environ.get(CHECK_VARIABLE) == "1" else transport
 
 
-def run(name: str, config: Config, part: Part) -> int:
-    """Run `part` as this process until it is told to stop; answer the exit status."""
+def run(name: str, config: Config, part: Part, *, netlink: bool = False) -> int:
+    """Run `part` as this process until it is told to stop; answer the exit status.
+
+    With `netlink` on asyncio's own loop: uvloop, which is faster, serves no netlink sockets.
+    """
+    if netlink:
+        return asyncio.run(_run(name, config, part))
     import uvloop
 
     return uvloop.run(_run(name, config, part))

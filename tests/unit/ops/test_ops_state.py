@@ -101,6 +101,8 @@ def test_left_overs_are_told_from_things_of_others() -> None:
     assert leftovers.bears(mark, "skyabc-host-1")
     assert leftovers.bears(mark, "/dev/loop0 /tmp/some-cloud/disk")
     assert not leftovers.bears(mark, "skyabd-host-1")
+    assert leftovers.bears(mark, "postgres -D /tmp/some-cloud")
+    assert not leftovers.bears(mark, "postgres -D /tmp/some-cloud-2/data")
 
 
 def test_what_appeared_is_named_by_kind() -> None:
