@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import pytest
-
 from skybus.compute.flavors import DEFAULTS, bootstrap
 
 from .conftest import ADMIN, ALICE, BOB, Compute
@@ -71,14 +69,13 @@ async def test_extra_specs_are_set_and_removed(compute: Compute) -> None:
     assert (await compute.get("/flavors/42"))["flavor"]["extra_specs"] == {"a": "3"}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"ram": 0}, {"vcpus": -1}, {"disk": -1}, {"name": ""}, {"name": " "}, {"id": "a/b"}, {"ram": "x"}, {"swap": -1},
-     {"rxtx_factor": 0}, {"vcpus": 2**40}, {"more": 1}, {"ram": 1.5}],
-)  # fmt: skip
-async def test_an_impossible_flavor_is_refused(compute: Compute, wrong: dict[str, Any]) -> None:
-    answer = await compute.call("POST", "/flavors", {"flavor": {**FLAVOR, **wrong}}, token=ADMIN)
-    assert answer.status == 400, answer
+async def test_an_impossible_flavor_is_refused(compute: Compute) -> None:
+    for wrong in (
+        {"ram": 0}, {"vcpus": -1}, {"disk": -1}, {"name": ""}, {"name": " "}, {"id": "a/b"}, {"ram": "x"},
+        {"swap": -1}, {"rxtx_factor": 0}, {"vcpus": 2**40}, {"more": 1}, {"ram": 1.5},
+    ):  # fmt: skip
+        answer = await compute.call("POST", "/flavors", {"flavor": {**FLAVOR, **wrong}}, token=ADMIN)
+        assert answer.status == 400, (wrong, answer)
 
 
 async def test_a_deleted_flavor_stays_in_its_servers(compute: Compute) -> None:
@@ -126,27 +123,27 @@ async def test_a_generated_private_key_is_shown_once_and_kept_nowhere(compute: C
     assert (await compute.call("POST", "/os-keypairs", {"keypair": {"name": "l"}}, version="2.92")).status == 400
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"public_key": "ssh-rsa JUNK me"},
-        {"public_key": "nonsense"},
-        {"public_key": ""},
-        {"public_key": PUBLIC + "\nssh-rsa AAAA"},
-        {"public_key": PUBLIC.replace("ssh-ed25519", "ssh-rsa")},
-        {"name": ""},
-        {"name": "k" * 256},
-        {"name": "k/ey"},
-        {"name": "k\n"},
-        {"type": "gpg"},
-        {"type": "x509"},
-        {"more": 1},
-    ],
+IMPOSSIBLE: tuple[dict[str, Any], ...] = (
+    {"public_key": "ssh-rsa JUNK me"},
+    {"public_key": "nonsense"},
+    {"public_key": ""},
+    {"public_key": PUBLIC + "\nssh-rsa AAAA"},
+    {"public_key": PUBLIC.replace("ssh-ed25519", "ssh-rsa")},
+    {"name": ""},
+    {"name": "k" * 256},
+    {"name": "k/ey"},
+    {"name": "k\n"},
+    {"type": "gpg"},
+    {"type": "x509"},
+    {"more": 1},
 )
-async def test_an_impossible_keypair_is_refused(compute: Compute, wrong: dict[str, Any]) -> None:
+
+
+async def test_an_impossible_keypair_is_refused(compute: Compute) -> None:
     """Security class 15: what a user names ends in others' files."""
-    body = {"keypair": {"name": "k", "public_key": PUBLIC, **wrong}}
-    assert (await compute.call("POST", "/os-keypairs", body)).status == 400
+    for wrong in IMPOSSIBLE:
+        body = {"keypair": {"name": "k", "public_key": PUBLIC, **wrong}}
+        assert (await compute.call("POST", "/os-keypairs", body)).status == 400, wrong
     assert (await compute.get("/os-keypairs"))["keypairs"] == []
 
 

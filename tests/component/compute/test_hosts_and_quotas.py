@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from skybus import clock
 from skybus.compute.hosts import host_get, host_heard, hosts_silent
 
@@ -38,11 +36,11 @@ async def test_a_host_comes_goes_and_comes_back_as_the_same(compute: Compute) ->
     assert len(kinds) == 6
 
 
-@pytest.mark.parametrize("path", ADMINS_ONLY)
-async def test_hosts_are_for_administrators(compute: Compute, path: str) -> None:
-    assert (await compute.call("GET", path)).status == 403
-    assert (await compute.call("GET", path, token=ADMIN)).status == 200
-    assert (await compute.call("GET", path, token=None)).status == 401
+async def test_hosts_are_for_administrators(compute: Compute) -> None:
+    for path in ADMINS_ONLY:
+        assert (await compute.call("GET", path)).status == 403, path
+        assert (await compute.call("GET", path, token=ADMIN)).status == 200, path
+        assert (await compute.call("GET", path, token=None)).status == 401, path
 
 
 async def test_hypervisors_change_their_ids_with_2_53_and_their_amounts_go_with_2_88(compute: Compute) -> None:

@@ -71,31 +71,32 @@ async def test_filters_find_what_they_say(compute: Compute) -> None:
     assert await _names(compute, "host=host-9", token="alice:p1:member,reader") == ["web-1"], "passed over in silence"
 
 
-@pytest.mark.parametrize(
-    ("query", "version", "status"),
-    [
-        ("name=(", "2.96", 400),
-        ("name=" + "a" * 300, "2.96", 400),
-        ("status=nonsense", "2.38", 400),
-        ("status=nonsense", "2.37", 200),
-        ("nonsense=1", "2.75", 400),
-        ("nonsense=1", "2.74", 200),
-        ("changes-since=yesterday", "2.1", 400),
-        ("changes-since=2030-01-01T00:00:00Z&changes-before=2020-01-01T00:00:00Z", "2.66", 400),
-        ("sort_key=nonsense", "2.1", 400),
-        ("sort_key=vcpus", "2.74", 200),
-        ("sort_key=vcpus", "2.75", 400),
-        ("sort_key=display_name&sort_dir=up", "2.1", 400),
-        ("_private=1", "2.1", 400),
-        ("metadata=1", "2.1", 400),
-        ("ip=(", "2.1", 400),
-        ("all_tenants=maybe", "2.1", 400),
-        ("name=%00", "2.1", 400),
-    ],
+ODD = (
+    ("name=(", "2.96", 400),
+    ("name=" + "a" * 300, "2.96", 400),
+    ("status=nonsense", "2.38", 400),
+    ("status=nonsense", "2.37", 200),
+    ("nonsense=1", "2.75", 400),
+    ("nonsense=1", "2.74", 200),
+    ("changes-since=yesterday", "2.1", 400),
+    ("changes-since=2030-01-01T00:00:00Z&changes-before=2020-01-01T00:00:00Z", "2.66", 400),
+    ("sort_key=nonsense", "2.1", 400),
+    ("sort_key=vcpus", "2.74", 200),
+    ("sort_key=vcpus", "2.75", 400),
+    ("sort_key=display_name&sort_dir=up", "2.1", 400),
+    ("_private=1", "2.1", 400),
+    ("metadata=1", "2.1", 400),
+    ("ip=(", "2.1", 400),
+    ("all_tenants=maybe", "2.1", 400),
+    ("name=%00", "2.1", 400),
 )
-async def test_odd_queries_get_their_status(compute: Compute, query: str, version: str, status: int) -> None:
+
+
+async def test_odd_queries_get_their_status(compute: Compute) -> None:
     """Security class 16: unbounded filters."""
-    assert (await compute.call("GET", f"/servers/detail?{query}", version=version)).status == status
+    for query, version, status in ODD:
+        answer = await compute.call("GET", f"/servers/detail?{query}", version=version)
+        assert answer.status == status, (query, version, answer)
 
 
 async def test_a_pattern_that_takes_too_long_is_given_up(compute: Compute) -> None:
