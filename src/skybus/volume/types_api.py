@@ -39,11 +39,9 @@ def _view(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _changed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What creating and updating answer, which know nothing of QoS."""
-    view = _view(row)
-    del view["qos_specs_id"]
-    return view
+def _without(view: dict[str, Any], *names: str) -> dict[str, Any]:
+    """What creating and updating answer: less."""
+    return {name: value for name, value in view.items() if name not in names}
 
 
 async def list_types(call: Call) -> Reply:
@@ -83,7 +81,7 @@ async def create_type(call: Call) -> Reply:
         raise BadRequest("Volume type name can not be empty.")
     async with call.transaction() as tx:
         row = await type_insert(tx, name, asked.get("description"), public, asked.get("extra_specs") or {})
-    return Reply({"volume_type": _changed(row)})
+    return Reply({"volume_type": _without(_view(row), "qos_specs_id")})
 
 
 async def update_type(call: Call) -> Reply:
@@ -98,7 +96,7 @@ async def update_type(call: Call) -> Reply:
         columns["is_public"] = boolean(columns["is_public"], "is_public")
     async with call.transaction() as tx:
         row = await type_update(tx, await _seen(call, tx), **columns)
-    return Reply({"volume_type": _changed(row)})
+    return Reply({"volume_type": _without(_view(row), "qos_specs_id", "os-volume-type-access:is_public")})
 
 
 async def delete_type(call: Call) -> Reply:

@@ -51,8 +51,9 @@ class Viewer:
             "source_volid": None,
             "consistencygroup_id": None,
             "replication_status": None,
-            "migration_status": None,
         }
+        if self.admin:
+            view["migration_status"] = None
         if self.version >= (3, 13):
             view["group_id"] = None
         if self.version >= (3, 21) and self.admin:

@@ -113,6 +113,20 @@ async def volume_count(store: Any, where: Where) -> int:
     return int(await store.fetchval(f"SELECT count(*) FROM {TABLES} {where.sql}", *where.args))
 
 
+async def volume_summary(store: Any, where: Where) -> dict[str, Any]:
+    """total_count, total_size (GiB) and metadata: every key with all of its values, of at most 1,000 volumes."""
+    row = await store.fetchrow(
+        f"SELECT count(*) AS total_count, COALESCE(sum(v.size_gib), 0)::bigint AS total_size FROM {TABLES} {where.sql}",
+        *where.args,
+    )
+    metadata: dict[str, list[str]] = {}
+    for one in await store.fetch(f"SELECT v.metadata FROM {TABLES} {where.sql} LIMIT 1000", *where.args):
+        for key, value in one["metadata"].items():
+            if value not in metadata.setdefault(key, []):
+                metadata[key].append(value)
+    return {**row, "metadata": metadata}
+
+
 async def volume_move(tx: Any, volume_id: str, cause: Cause) -> Any:
     """Apply `cause`, announce the move, and answer the row as it was before.
 

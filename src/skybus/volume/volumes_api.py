@@ -27,6 +27,7 @@ from skybus.volume.volumes import (
     volume_list,
     volume_move,
     volume_seen,
+    volume_summary,
 )
 from skybus.volume.zones import zone_check
 
@@ -136,6 +137,14 @@ async def _list(call: Call, detail: bool) -> Reply:
     return Reply(body)
 
 
+async def summarise_volumes(call: Call) -> Reply:
+    """GET /volumes/summary: how many, and how large together; from 3.36 on with all metadata."""
+    summary = await volume_summary(call.store, conditions_of(call))
+    if call.version < (3, 36):
+        del summary["metadata"]
+    return Reply({"volume-summary": summary})
+
+
 async def show_volume(call: Call) -> Reply:
     """GET /volumes/{volume_id}."""
     return Reply({"volume": Viewer(call).full(await seen_volume(call, call.store, "volume:get"))})
@@ -173,6 +182,14 @@ ROUTES: list[Route] = both(
     Route(method="POST", path="/volumes", handler=create_volume, policy="volume:create", body="volume/volume-create"),
     Route(method="GET", path="/volumes", handler=list_volumes, policy="volume:get_all", body=NO_BODY),
     Route(method="GET", path="/volumes/detail", handler=list_volumes_in_detail, policy="volume:get_all", body=NO_BODY),
+    Route(
+        method="GET",
+        path="/volumes/summary",
+        handler=summarise_volumes,
+        policy="volume:get_all",
+        body=NO_BODY,
+        since=(3, 12),
+    ),
     Route(method="GET", path=VOLUME, handler=show_volume, policy="volume:get", body=NO_BODY),
     Route(method="PUT", path=VOLUME, handler=update_volume, policy="volume:update", body="volume/volume-update"),
     Route(method="DELETE", path=VOLUME, handler=delete_volume, policy="volume:delete", body=NO_BODY),

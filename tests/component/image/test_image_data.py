@@ -88,24 +88,24 @@ async def test_what_is_uploaded_is_hashed_kept_and_read_back(cloud: Client, imag
     assert files(images) == []
 
 
-@pytest.mark.parametrize(
-    ("wanted", "status", "part"),
-    [
-        ("bytes=0-0", 206, slice(0, 1)),
-        ("bytes=10-19", 206, slice(10, 20)),
-        ("bytes=-5", 206, slice(-5, None)),
-        ("bytes=1000000-", 206, slice(1_000_000, None)),
-        ("bytes=99999999-", 416, slice(0, 0)),
-        ("bytes=odd", 416, slice(0, 0)),
-    ],
-)
-async def test_a_part_of_the_data_can_be_read(cloud: Client, wanted: str, status: int, part: slice) -> None:
+PARTS = [
+    ("bytes=0-0", 206, slice(0, 1)),
+    ("bytes=10-19", 206, slice(10, 20)),
+    ("bytes=-5", 206, slice(-5, None)),
+    ("bytes=1000000-", 206, slice(1_000_000, None)),
+    ("bytes=99999999-", 416, slice(0, 0)),
+    ("bytes=odd", 416, slice(0, 0)),
+]
+
+
+async def test_a_part_of_the_data_can_be_read(cloud: Client) -> None:
     image_id, data = await create(cloud), raw()
     await upload(cloud, image_id, data)
-    answer = await cloud.call("GET", f"/image/v2/images/{image_id}/file", headers={"Range": wanted})
-    assert answer.status == status
-    if status == 206:
-        assert answer.data == data[part]
+    for wanted, status, part in PARTS:
+        answer = await cloud.call("GET", f"/image/v2/images/{image_id}/file", headers={"Range": wanted})
+        assert answer.status == status
+        if status == 206:
+            assert answer.data == data[part]
 
 
 @pytest.mark.parametrize(
@@ -120,23 +120,21 @@ async def test_honest_images_are_taken(cloud: Client, disk_format: str, data: by
     assert (shown["size"], shown["virtual_size"]) == (len(data), virtual)
 
 
-@pytest.mark.parametrize("name", every_evil_image())
-async def test_an_image_that_is_not_what_it_claims_is_refused(
-    cloud: Client, images: FsStore, store: Store, name: str
-) -> None:
+async def test_an_image_that_is_not_what_it_claims_is_refused(cloud: Client, images: FsStore, store: Store) -> None:
     """Security classes 1 and 2: headers that point at files of the host, formats that lie."""
-    disk_format, data = every_evil_image()[name]
-    image_id = await create(cloud, disk_format)
-    answer = await upload(cloud, image_id, data)
-    assert answer.status == 415, answer
-    shown = await show(cloud, image_id)
-    assert shown["status"] == "queued"
-    assert shown["size"] is None
-    assert files(images) == []
-    told = await store.fetchval("SELECT subject FROM bus.outbox WHERE type = 'skybus.image.image.refused.v1'")
-    assert told == image_id
-    if disk_format == "raw":
-        assert (await upload(cloud, image_id, raw(100))).status == 204
+    for name, (disk_format, data) in every_evil_image().items():
+        image_id = await create(cloud, disk_format)
+        answer = await upload(cloud, image_id, data)
+        assert answer.status == 415, (name, answer)
+        shown = await show(cloud, image_id)
+        assert shown["status"] == "queued"
+        assert shown["size"] is None
+        assert files(images) == []
+        told = "SELECT count(*) FROM bus.outbox WHERE type = 'skybus.image.image.refused.v1' AND subject = $1"
+        assert await store.fetchval(told, image_id) == 1
+        if disk_format == "raw":
+            assert (await upload(cloud, image_id, raw(100))).status == 204
+        await cloud.call("DELETE", f"/image/v2/images/{image_id}")
 
 
 async def test_a_container_hides_no_disk_format(cloud: Client) -> None:

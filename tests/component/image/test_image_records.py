@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from skybus.ids import new_id
 from skybus.image.policies import RULES
 from skybus.image.quotas import limits_set
@@ -70,40 +68,37 @@ async def test_an_image_keeps_the_id_that_it_was_given_and_no_second_one_gets_it
     assert again.status == 409
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        ({"disk_format": "wrong"}, 400),
-        ({"container_format": "wrong"}, 400),
-        ({"id": "x"}, 400),
-        ({"name": "n" * 10_000}, 400),
-        ({"min_disk": -1}, 400),
-        ({"min_ram": "1"}, 400),
-        ({"protected": "yes"}, 400),
-        ({"some": 1}, 400),
-        ({"tags": ["t" * 300]}, 400),
-        ({"p" * 300: "v"}, 400),
-        ({"name": "a\x00b"}, 400),
-        ({"tags": ["a\x00b"]}, 400),
-        ({"prop": "a\x00b"}, 400),
-        ({"visibility": "all"}, 400),
-        ({"status": "active"}, 403),
-        ({"os_glance_foo": "bar"}, 403),
-        ({"deleted": "1"}, 403),
-        ({"size": "3"}, 403),
-        ({"visibility": "public"}, 403),
-        ({"owner": "p2"}, 403),
-        ({f"p{i}": "v" for i in range(129)}, 413),
-    ],
-    ids=lambda value: str(value)[:40],
-)
-async def test_a_bad_image_is_refused_and_changes_nothing(
-    cloud: Client, store: Store, body: dict[str, Any], status: int
-) -> None:
+BAD_IMAGES: list[tuple[dict[str, Any], int]] = [
+    ({"disk_format": "wrong"}, 400),
+    ({"container_format": "wrong"}, 400),
+    ({"id": "x"}, 400),
+    ({"name": "n" * 10_000}, 400),
+    ({"min_disk": -1}, 400),
+    ({"min_ram": "1"}, 400),
+    ({"protected": "yes"}, 400),
+    ({"some": 1}, 400),
+    ({"tags": ["t" * 300]}, 400),
+    ({"p" * 300: "v"}, 400),
+    ({"name": "a\x00b"}, 400),
+    ({"tags": ["a\x00b"]}, 400),
+    ({"prop": "a\x00b"}, 400),
+    ({"visibility": "all"}, 400),
+    ({"status": "active"}, 403),
+    ({"os_glance_foo": "bar"}, 403),
+    ({"deleted": "1"}, 403),
+    ({"size": "3"}, 403),
+    ({"visibility": "public"}, 403),
+    ({"owner": "p2"}, 403),
+    ({f"p{i}": "v" for i in range(129)}, 413),
+]
+
+
+async def test_a_bad_image_is_refused_and_changes_nothing(cloud: Client, store: Store) -> None:
     """Security class 16: limits on everything that is sent."""
-    answer = await cloud.call("POST", "/image/v2/images", body)
-    assert answer.status == status, answer
-    assert answer.headers["Content-Type"].startswith("text/html")
+    for body, status in BAD_IMAGES:
+        answer = await cloud.call("POST", "/image/v2/images", body)
+        assert answer.status == status, (str(body)[:200], answer)
+        assert answer.headers["Content-Type"].startswith("text/html")
     assert await store.fetchval("SELECT count(*) FROM image.image") == 0
     assert await events(store) == []
 
@@ -162,10 +157,10 @@ async def test_a_public_image_is_read_by_all_and_written_by_its_owner_alone(clou
     assert image["id"] in await ids(cloud, token=BOB)
 
 
-@pytest.mark.parametrize("image_id", ["x", "0" * 36, new_id(), "..%2f..", "%00"])
-async def test_an_id_that_names_nothing_is_not_found(cloud: Client, image_id: str) -> None:
-    assert (await cloud.call("GET", f"/image/v2/images/{image_id}")).status == 404
-    assert (await cloud.call("DELETE", f"/image/v2/images/{image_id}")).status == 404
+async def test_an_id_that_names_nothing_is_not_found(cloud: Client) -> None:
+    for image_id in ("x", "0" * 36, new_id(), "..%2f..", "%00"):
+        assert (await cloud.call("GET", f"/image/v2/images/{image_id}")).status == 404
+        assert (await cloud.call("DELETE", f"/image/v2/images/{image_id}")).status == 404
 
 
 async def test_lists_page_by_marker_until_the_end(cloud: Client) -> None:
@@ -245,34 +240,34 @@ async def test_the_older_form_of_patch_is_understood(cloud: Client) -> None:
     assert (await patch(cloud, image["id"], [{"add": "/os_glance_foo", "value": "b"}], media=V20)).status == 403
 
 
-@pytest.mark.parametrize(
-    ("change", "status"),
-    [
-        ({"op": "replace", "path": "/missing", "value": "x"}, 409),
-        ({"op": "remove", "path": "/missing"}, 409),
-        ({"op": "remove", "path": "/name"}, 403),
-        ({"op": "replace", "path": "/status", "value": "active"}, 403),
-        ({"op": "replace", "path": "/id", "value": "x"}, 403),
-        ({"op": "replace", "path": "/owner", "value": "p2"}, 403),
-        ({"op": "replace", "path": "/visibility", "value": "public"}, 403),
-        ({"op": "replace", "path": "/visibility", "value": "odd"}, 400),
-        ({"op": "add", "path": "/x", "value": 3}, 400),
-        ({"op": "add", "path": "/tags/-", "value": "x"}, 400),
-        ({"op": "add", "path": "x", "value": "x"}, 400),
-        ({"op": "add", "path": "/x~2", "value": "x"}, 400),
-        ({"op": "add", "path": "/x"}, 400),
-        ({"op": "move", "path": "/x", "value": "x"}, 400),
-        ({"path": "/x", "value": "x"}, 400),
-        ({"op": "add"}, 400),
-        ("x", 400),
-        ({"op": "add", "path": "/x", "value": "a\x00"}, 400),
-    ],
-    ids=str,
-)
-async def test_a_bad_patch_is_refused_and_changes_nothing(cloud: Client, change: Any, status: int) -> None:
+BAD_CHANGES: list[tuple[Any, int]] = [
+    ({"op": "replace", "path": "/missing", "value": "x"}, 409),
+    ({"op": "remove", "path": "/missing"}, 409),
+    ({"op": "remove", "path": "/name"}, 403),
+    ({"op": "replace", "path": "/status", "value": "active"}, 403),
+    ({"op": "replace", "path": "/id", "value": "x"}, 403),
+    ({"op": "replace", "path": "/owner", "value": "p2"}, 403),
+    ({"op": "replace", "path": "/visibility", "value": "public"}, 403),
+    ({"op": "replace", "path": "/visibility", "value": "odd"}, 400),
+    ({"op": "add", "path": "/x", "value": 3}, 400),
+    ({"op": "add", "path": "/tags/-", "value": "x"}, 400),
+    ({"op": "add", "path": "x", "value": "x"}, 400),
+    ({"op": "add", "path": "/x~2", "value": "x"}, 400),
+    ({"op": "add", "path": "/x"}, 400),
+    ({"op": "move", "path": "/x", "value": "x"}, 400),
+    ({"path": "/x", "value": "x"}, 400),
+    ({"op": "add"}, 400),
+    ("x", 400),
+    ({"op": "add", "path": "/x", "value": "a\x00"}, 400),
+]
+
+
+async def test_a_bad_patch_is_refused_and_changes_nothing(cloud: Client) -> None:
     image = await create(cloud, keep="1")
     good = {"op": "replace", "path": "/keep", "value": "2"}
-    assert (await patch(cloud, image["id"], [good, change])).status == status
+    for change, status in BAD_CHANGES:
+        answer = await patch(cloud, image["id"], [good, change])
+        assert answer.status == status, (change, answer)
     assert (await cloud.call("GET", f"/image/v2/images/{image['id']}")).body == image
 
 

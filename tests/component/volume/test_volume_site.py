@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from volume_steps import ADMIN, BOB, available, get
 
 from skybus.store import Store
@@ -39,12 +38,11 @@ async def test_quotas_are_shown_to_their_project_and_set_by_administrators(cloud
     assert (await get(cloud, "/os-quota-sets/p1")).body["quota_set"]["volumes"] == 10
 
 
-@pytest.mark.parametrize(
-    "limits", [{"volumes": -2}, {"volumes": "x"}, {"odd": 1}, {"volumes": 2**31}, {"volumes": True}]
-)
-async def test_a_bad_quota_is_refused(cloud: Client, limits: Any) -> None:
-    answer = await cloud.call("PUT", "/volume/v3/os-quota-sets/p1", {"quota_set": limits}, token=ADMIN)
-    assert answer.status == 400, answer
+async def test_a_bad_quota_is_refused(cloud: Client) -> None:
+    bad: list[Any] = [{"volumes": -2}, {"volumes": "x"}, {"odd": 1}, {"volumes": 2**31}, {"volumes": True}]
+    for limits in bad:
+        answer = await cloud.call("PUT", "/volume/v3/os-quota-sets/p1", {"quota_set": limits}, token=ADMIN)
+        assert answer.status == 400, answer
     assert (await get(cloud, "/os-quota-sets/p1")).body["quota_set"]["volumes"] == 10
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from volume_steps import ADMIN, ALICE, BOB, available, create, get
 
 from skybus.ids import new_id
@@ -104,10 +103,11 @@ async def test_a_private_type_is_for_those_who_were_given_it(cloud: Client) -> N
     assert (await cloud.call("GET", path)).status == 404
 
 
-@pytest.mark.parametrize("body", [{}, {"odd": {}}, {"addProjectAccess": {"project": 1}}, {"addProjectAccess": {}}])
-async def test_an_odd_action_is_refused(cloud: Client, body: Any) -> None:
+async def test_an_odd_action_is_refused(cloud: Client) -> None:
     made = await new_type(cloud)
-    assert (await cloud.call("POST", f"{TYPES}/{made['id']}/action", body, token=ADMIN)).status == 400
+    odd: list[Any] = [{}, {"odd": {}}, {"addProjectAccess": {"project": 1}}, {"addProjectAccess": {}}]
+    for body in odd:
+        assert (await cloud.call("POST", f"{TYPES}/{made['id']}/action", body, token=ADMIN)).status == 400
 
 
 async def test_a_type_in_use_is_not_deleted_and_a_deleted_volume_does_not_hold_it(cloud: Client, store: Store) -> None:
