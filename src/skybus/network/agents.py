@@ -9,6 +9,7 @@ from skybus import clock
 from skybus.errors import NotFound
 from skybus.ids import derived_id, is_uuid
 from skybus.messages.network import NetworkReport
+from skybus.network.pools import address_of
 
 ALIVE_SECONDS = 75.0
 """How long after its last report an agent counts as alive: Neutron's `agent_down_time`."""
@@ -62,8 +63,9 @@ async def host_heard(tx: Any, host: str, address: str) -> list[str]:
     """Note a host's underlay address, from its hypervisor's report.
 
     Answers the networks whose peers changed by it, which is none unless the host is new or has moved: send each
-    `peers_changed`.
+    `peers_changed`. Raises BadRequest for what is no address: other hosts will be told to send there.
     """
+    address = str(address_of(address, "the host's address"))
     if await tx.fetchval(HOST_HEARD, host, address, clock.now()) is None:
         return []
     networks = [str(row["id"]) for row in await tx.fetch(PRESENT_LOCKED, host)]

@@ -229,6 +229,15 @@ async def test_peers_change_when_a_network_comes_to_a_host_or_leaves_it(net: Any
     assert await picture() == (0, {})
 
 
+async def test_a_host_cannot_put_anything_but_an_address_among_the_peers(store: Store) -> None:
+    """Security class 15: what a host says reaches other hosts' tools."""
+    for bad in ("h1", "", "10.0.0.1 dev eth0", "10.0.0.1\n", "fe80::1%eth0"):
+        with pytest.raises(BadRequest):
+            async with store.transaction() as tx:
+                await host_heard(tx, "h1", bad)
+    assert await store.fetchval("SELECT count(*) FROM network.host") == 0
+
+
 async def test_presence_is_right_after_any_number_bind_and_unbind_at_once(net: Any, store: Store) -> None:
     await net.network_with_subnet()
     ports = [(await give(store, "auto"))[0]["id"] for _ in range(6)]
