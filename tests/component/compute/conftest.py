@@ -21,6 +21,8 @@ from skybus.messages.compute import HypervisorReport
 from skybus.network.networks import network_insert
 from skybus.network.subnets import subnet_insert
 from skybus.store import Store
+from skybus.volume.api import api as volume_api
+from skybus.volume.policies import RULES as VOLUME_RULES
 from support.front import Answer, Client, front
 
 ADMIN = "root:p0:admin,manager,member,reader"
@@ -139,5 +141,5 @@ async def compute(store: Store) -> AsyncIterator[Compute]:
             await host_heard(tx, report_of("host-1"))
             network = await network_insert(tx, project_id="p0", name="net", shared=True)
             await subnet_insert(tx, network_id=network["id"], project_id="p0", cidr="10.7.0.0/16", ip_version=4)
-    async with front(apis(), RULES, {"store": store}) as client:
+    async with front([*apis(), volume_api()], {**RULES, **VOLUME_RULES}, {"store": store}) as client:
         yield Compute(client, store, image_id, network["id"])
