@@ -91,3 +91,18 @@ def fresh_check_command() -> int:
     parser.add_argument("--if-changed", action="store_true", help="only when what it proves was changed lately")
     asked = parser.parse_args()
     return guarded(lambda: fresh_check(keep=asked.keep, if_changed=asked.if_changed))
+
+
+def conformance_command() -> int:
+    """`ops/conformance`."""
+    from .conformance import SERVICES, conform
+
+    parser = argparse.ArgumentParser(prog="ops/conformance", description="Hold the running cloud against Tempest.")
+    known = ", ".join(SERVICES)
+    parser.add_argument(
+        "lists", nargs="*", metavar="list", help=f"of {known}, interop, or a file; without any, {known}"
+    )
+    parser.add_argument("--regex", default="", help="instead of lists: every test of Tempest that matches")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="how many tests at a time (2)")
+    asked = parser.parse_args()
+    return guarded(lambda: conform(State.here(), asked.lists, asked.regex, asked.workers))
