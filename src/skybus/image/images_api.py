@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -68,7 +69,8 @@ def require_visibility(call: Call, owner: str, visibility: str) -> None:
 async def create_image(call: Call) -> Reply:
     """POST /v2/images: register an image; its data comes later."""
     body = dict(call.body)
-    image_id = (body.pop("id", None) or new_id()).lower()
+    asked = body.pop("id", None)
+    image_id = str(UUID(asked)) if asked else new_id()
     owner = body.pop("owner", None) or call.project_id
     attributes = {name: body.pop(name) for name in patches.ATTRIBUTES if name in body}
     patches.check_names(body)

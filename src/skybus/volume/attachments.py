@@ -17,7 +17,7 @@ from skybus.messages.compute import GuestVolume
 from skybus.messages.volume import ExportVolume, IscsiTarget, UnexportVolume, VolumeAttached, VolumeDetached
 from skybus.saga.operations import operation_start
 from skybus.volume.states import Cause
-from skybus.volume.volumes import volume_get, volume_move, volume_seen
+from skybus.volume.volumes import volume_delete_start, volume_get, volume_move, volume_seen
 
 COLUMNS = """a.id, a.volume_id, a.project_id, a.server_id, a.device, a.state, a.delete_on_termination, a.tag, a.portal,
              a.iqn, a.lun, a.created_at, a.attached_at"""
@@ -262,6 +262,14 @@ async def attachment_remove(tx: Any, attachment_id: str) -> None:
     await volume_move(tx, row["volume_id"], Cause.DETACHED)
     event = VolumeDetached(volume_id=row["volume_id"], server_id=row["server_id"], attachment_id=attachment_id)
     tx.publish(event, project_id=row["project_id"])
+
+
+async def attachment_end(tx: Any, attachment_id: str) -> None:
+    """The server is gone: like `attachment_remove`, and a volume that was to go with its server is deleted."""
+    row = await tx.fetchrow(GET, attachment_id)
+    await attachment_remove(tx, attachment_id)
+    if row is not None and row["delete_on_termination"]:
+        await volume_delete_start(tx, row["volume_id"])
 
 
 async def _with_target(tx: Any, attachment_id: str) -> Any:

@@ -10,6 +10,7 @@ from skybus.errors import BadRequest, NotFound
 from skybus.http.paging import Page, Where
 from skybus.ids import is_uuid
 from skybus.messages.volume import VolumeCreated, VolumeDeleted, VolumeFailed, VolumeMoved, VolumeUpdated
+from skybus.saga.operations import operation_start
 from skybus.volume.states import DELETABLE, Cause, after
 
 COLUMNS = """v.id, v.project_id, v.user_id, v.name, v.description, v.size_gib, v.status, v.type_id, v.availability_zone,
@@ -178,6 +179,15 @@ async def volume_change(tx: Any, row: Any, **columns: Any) -> None:
     if changed:
         await tx.execute(UPDATE, row["id"], new["name"], new["description"], new["metadata"], clock.now())
         tx.publish(VolumeUpdated(volume_id=row["id"], changed=changed), project_id=row["project_id"])
+
+
+async def volume_delete_start(tx: Any, volume_id: str) -> None:
+    """Begin the operation that removes a volume at rest, unwinding what may still be running on it.
+
+    Raises Conflict when the volume is not at rest.
+    """
+    await volume_move(tx, volume_id, Cause.DELETE_ASKED)
+    await operation_start(tx, "volume_delete", resource_type="volume", resource_id=volume_id, interrupts=True)
 
 
 def check_deletable(row: Any, attached: bool) -> None:

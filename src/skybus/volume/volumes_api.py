@@ -13,7 +13,6 @@ from skybus.messages.volume import VolumeRequested
 from skybus.saga.operations import operation_start
 from skybus.volume.forms import boolean, both, collection, owner_of
 from skybus.volume.quotas import quota_check
-from skybus.volume.states import Cause
 from skybus.volume.types import type_named
 from skybus.volume.volume_filters import conditions_of
 from skybus.volume.volume_views import Viewer
@@ -22,10 +21,10 @@ from skybus.volume.volumes import (
     check_deletable,
     volume_change,
     volume_count,
+    volume_delete_start,
     volume_get,
     volume_insert,
     volume_list,
-    volume_move,
     volume_seen,
     volume_summary,
 )
@@ -172,8 +171,7 @@ async def delete_volume(call: Call) -> Reply:
         row = await locked_volume(call, tx, "volume:delete")
         if row["status"] != "deleting":
             check_deletable(row, attached=row["attachment_id"] is not None)
-            await volume_move(tx, row["id"], Cause.DELETE_ASKED)
-            await operation_start(tx, "volume_delete", resource_type="volume", resource_id=row["id"], interrupts=True)
+            await volume_delete_start(tx, row["id"])
     return Reply(status=202)
 
 

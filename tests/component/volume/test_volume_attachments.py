@@ -14,6 +14,7 @@ from skybus.messages.volume import IscsiTarget
 from skybus.store import Store
 from skybus.volume.attachments import (
     attachment_begin_detach,
+    attachment_end,
     attachment_exists,
     attachment_exported,
     attachment_finish,
@@ -156,6 +157,20 @@ async def test_a_volume_that_was_not_detached_is_in_use_as_before(cloud: Client,
     to, order = await unexport_order(store, attachment_id)
     assert (to, order.volume_id) == ("volume.s1", volume_id)
     assert (await guest_volume(store, attachment_id)).device == "/dev/vdz"
+
+
+async def test_a_volume_that_goes_with_its_server_is_deleted_with_it(cloud: Client, store: Store) -> None:
+    stays, goes = await available(cloud, store), await available(cloud, store)
+    server_id = new_id()
+    for volume_id in (stays, goes):
+        row = await reserve(store, volume_id, server_id, delete_on_termination=volume_id == goes)
+        async with store.transaction() as tx:
+            await attachment_finish(tx, row["id"])
+            await attachment_end(tx, row["id"])
+            await attachment_end(tx, row["id"])
+    assert (await status(store, stays), await status(store, goes)) == ("available", "deleting")
+    running = await store.fetch("SELECT kind, resource_id FROM saga.operation WHERE state = 'running'")
+    assert [tuple(row) for row in running] == [("volume_delete", goes)]
 
 
 async def test_attachments_are_shown_without_what_the_hosts_share(cloud: Client, store: Store) -> None:
