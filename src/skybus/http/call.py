@@ -137,9 +137,11 @@ class Call:
         data = await self.read(limit)
         if not data:
             raise BadRequest("The request body is empty, and this call needs one.")
+        if b"\\u0000" in data:
+            raise BadRequest("The request body has a NUL character, which nothing here may have.")
         try:
             return _decoder.decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadRequest(f"Malformed request body: {error}.") from None
 
     async def read(self, limit: int) -> bytes:

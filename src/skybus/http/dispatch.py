@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from skybus.bus.context import Context, bound
-from skybus.errors import CloudError, Forbidden, NotFound, Unauthorized
+from skybus.errors import BadRequest, CloudError, Forbidden, NotFound, Unauthorized
 from skybus.http import bodies, schemas
 from skybus.http.call import Call, Reply
 from skybus.http.caller import Caller
@@ -72,6 +72,8 @@ class Dispatcher:
         error: CloudError | None = None
         context = Context(request_id=request_id, traceparent=_traceparent(request.headers))
         try:
+            if "%00" in request.path_qs or "\0" in request.path:
+                raise BadRequest("The URL has a NUL character, which nothing here may have.")
             version = api.versions.asked(request.headers) if api is not None and api.versions is not None else None
             route, names = self._route(match.methods, request.method, version or (0, 0), api)
             args = dict(zip(names, match.values, strict=True))

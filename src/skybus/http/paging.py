@@ -93,7 +93,8 @@ def page_of(
         text = query["limit"]
         if not text.isdecimal():
             raise BadRequest(f"limit must be a non-negative integer, not {text[:32]!r}.")
-        limit = min(int(text), max_limit)
+        # More digits than any limit has: int() would refuse thousands of them.
+        limit = min(int(text), max_limit) if len(text) < 20 else max_limit
     return Page(
         limit=limit,
         marker=query.get("marker") or None,

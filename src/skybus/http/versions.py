@@ -10,7 +10,7 @@ import msgspec
 from skybus.errors import BadRequest, NotAcceptable
 
 Version = tuple[int, int]
-_VERSION = re.compile(r"([1-9]\d*)\.([1-9]\d*|0)")
+_VERSION = re.compile(r"([1-9]\d{0,3})\.([1-9]\d{0,5}|0)")
 
 
 def parse(text: str) -> Version:

@@ -69,7 +69,7 @@ async def claim_take(
     amounts = [resources[name] for name in classes]
     if not await tx.fetchval(TAKE, kind, host, consumer_id, classes, amounts, project_id):
         return False
-    await provider_announce(tx, kind, host)
+    await provider_announce(tx, kind, host, bump=False)
     return True
 
 

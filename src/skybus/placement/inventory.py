@@ -95,9 +95,10 @@ async def provider_enable(tx: Tx, kind: str, host: str, enabled: bool, reason: s
     return found is not None
 
 
-async def provider_announce(tx: Tx, kind: str, host: str) -> None:
-    """Bump the generation and tell the schedulers."""
-    await tx.execute(BUMP, kind, host)
+async def provider_announce(tx: Tx, kind: str, host: str, *, bump: bool = True) -> None:
+    """Tell the schedulers what a host is like now, under a new generation unless it was just bumped."""
+    if bump:
+        await tx.execute(BUMP, kind, host)
     picture = await tx.fetchrow(ONE_PICTURE, kind, host)
     if picture is not None:
         tx.publish(ProviderChanged(**dict(picture)), project_id="")

@@ -124,7 +124,8 @@ class Engine:
             seen.update(state=op.state, step=op.step)
             with bound(context_of(op)):
                 await move(tx, op, self._saga(op))
-                await operation_save(tx, op)
+                if op.state not in ENDED:
+                    await operation_save(tx, op)
 
     def _saga(self, op: Operation) -> Saga:
         saga = self.sagas.get(op.kind)

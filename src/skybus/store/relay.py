@@ -90,14 +90,13 @@ class Relay:
 
     async def pass_once(self) -> int:
         """Number and send at most one batch of each; answer how many messages were sent."""
-        async with self.store.connection() as conn:
-            numbered = await conn.fetchval(NUMBER, BATCH)
-            async with conn.transaction():
-                rows = await conn.fetch(TAKE, BATCH)
-                if not rows:
-                    return int(numbered)
-                await self._send(rows)
-                await conn.execute(DELETE, [row["id"] for row in rows])
+        numbered = await self.store.fetchval(NUMBER, BATCH)
+        async with self.store.transaction() as tx:
+            rows = await tx.fetch(TAKE, BATCH)
+            if not rows:
+                return int(numbered)
+            await self._send(rows)
+            await tx.execute(DELETE, [row["id"] for row in rows])
         return len(rows)
 
     async def _send(self, rows: list[Any]) -> None:

@@ -132,6 +132,7 @@ class Store:
                 min_size=1,
                 max_size=self.config.pool_size,
                 init=_prepare_connection,
+                reset=_leave_as_it_is,
                 command_timeout=self.config.statement_seconds,
                 timeout=10,
                 server_settings={"application_name": self.source, "jit": "off"},
@@ -150,9 +151,13 @@ class Store:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """A connection of the pool, for the few that need one (LISTEN, advisory locks of a session)."""
+        """A connection of the pool, for the few that need one. What was changed for its session ends with it."""
         async with self._pool.acquire(timeout=self.config.statement_seconds) as conn:
-            yield conn
+            try:
+                yield conn
+            finally:
+                if not conn.is_closed():
+                    await conn.reset(timeout=5)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -179,6 +184,11 @@ class Store:
     async def fetchval(self, sql: str, *args: Any) -> Any:
         """The first column of the first row of one query, or None."""
         return await self._pool.fetchval(sql, *args)
+
+
+async def _leave_as_it_is(conn: Any) -> None:
+    """Nothing that runs through the store changes a session, so a connection needs no cleaning: that would cost a round
+    trip each time. What does change one takes `Store.connection`."""
 
 
 async def _prepare_connection(conn: Any) -> None:
