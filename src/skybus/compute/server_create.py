@@ -162,4 +162,6 @@ def _asked_columns(asked: ServerAsked) -> dict[str, Any]:
         "disk_config",
     ]
     columns: dict[str, Any] = {name: getattr(asked, name) for name in same}
+    if asked.networks == "none":
+        columns["security_groups"] = []  # groups guard ports, and there are none
     return {**columns, "state": State.BUILD.value, "task_state": FIRST_TASK}

@@ -159,11 +159,15 @@ async def server_move(tx: Tx, server: Any, cause: Cause, **columns: Any) -> Any:
     row = await _write(tx, writes, server["id"], server["generation"])
     if row is None:
         raise Conflict(f"Server {server['id']} moved on from generation {server['generation']}.")
-    old, new = status_of(server["state"], server["task_state"]), status_of(state, task)
-    tx.publish(
-        ServerMoved(server_id=server["id"], old=old, new=new, cause=cause.value), project_id=server["project_id"]
-    )
+    if cause not in _UNTOLD:
+        old, new = status_of(server["state"], server["task_state"]), status_of(state, task)
+        event = ServerMoved(server_id=server["id"], old=old, new=new, cause=cause.value)
+        tx.publish(event, project_id=server["project_id"])
     return row
+
+
+_UNTOLD = frozenset((Cause.PLACED, Cause.WIRED))
+"""Steps of a build that change no status: `ServerPlaced` tells of them."""
 
 
 _BESIDE_DELETE = frozenset(
