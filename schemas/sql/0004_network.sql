@@ -17,6 +17,8 @@ CREATE TABLE network.network (
     port_security_enabled boolean     NOT NULL,
     -- Grows with each change of the set of hosts that the network is present on; hosts ignore an older picture.
     peers_version         integer     NOT NULL DEFAULT 0,
+    -- The newest version that the hosts have been sent.
+    peers_told            integer     NOT NULL DEFAULT 0,
     revision              integer     NOT NULL DEFAULT 1,
     created_at            timestamptz NOT NULL,
     updated_at            timestamptz NOT NULL,

@@ -49,6 +49,9 @@ ON_HOST = """
 SELECT p.id, p.network_id, p.server_id FROM network.port p
  WHERE p.host = $1 AND p.server_id IS NOT NULL ORDER BY p.network_id, p.id
 """
+PEERS_TOLD = """
+UPDATE network.network SET peers_told = peers_version WHERE id = $1 AND peers_told < peers_version RETURNING id
+"""
 
 
 def tap_name(port_id: str) -> str:
@@ -93,8 +96,11 @@ def unplug_order(port_id: str, network_id: str) -> UnplugPort:
 async def peers_changed(tx: Any, network_id: str) -> list[tuple[str, UpdatePeers]]:
     """For each host that a tunnel network is present on, its newest picture of the others; flat ones have no peers.
 
-    Ask for it in the transaction that bound or unbound a port: the pictures' versions then grow with the commits.
+    Nothing when the picture was given out before: the caller sends it. Ask for it in the transaction that bound or
+    unbound a port: the pictures' versions then grow with the commits.
     """
+    if await tx.fetchval(PEERS_TOLD, network_id) is None:
+        return []
     rows = [row for row in await tx.fetch(PICTURE, network_id) if row["kind"] == "vxlan"]
     return [
         (

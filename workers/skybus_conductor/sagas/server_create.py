@@ -43,27 +43,30 @@ async def place(tx: Tx, op: Operation) -> Sequence[Order]:
 
 
 async def placed(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
-    """Note the host, and bind the ports to it."""
+    """Note the host, and bind the ports to it; the other hosts of their networks hear of it when it is a new one."""
     answer = answers[""]
     assert isinstance(answer, Placed)
     op.memo["host"] = answer.host
     await server_placed(tx, op.resource_id, answer.host)
-    for port in await ports_of_server(tx, op.resource_id):
+    ports = await ports_of_server(tx, op.resource_id)
+    for port in ports:
         await port_bind(tx, port["id"], answer.host)
+    await tell_peers(tx, [port["network_id"] for port in ports])
 
 
 async def unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
     """Give the room back. Fine when there is none."""
-    for port in await ports_of_server(tx, op.resource_id):
+    ports = await ports_of_server(tx, op.resource_id)
+    for port in ports:
         await port_unbind(tx, port["id"])
+    await tell_peers(tx, [port["network_id"] for port in ports])
     await claim_release(tx, op.resource_id)
 
 
 async def wired(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
-    """The ports work; the other hosts of their networks hear of this one."""
+    """The ports work."""
     for port_id in answers:
         await port_move(tx, port_id, Cause.PLUGGED)
-    await tell_peers(tx, [port["network_id"] for port in await ports_of_server(tx, op.resource_id)])
     await server_wired(tx, op.resource_id)
 
 
