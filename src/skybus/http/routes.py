@@ -64,6 +64,8 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     versions: VersionRange | None = None
     request_id_headers: tuple[str, ...] = ("X-Openstack-Request-Id",)
     not_found: str = "The resource could not be found."
+    lists_end_plainly: bool = False
+    """Whether `/things/` is a thing without an id, which does not exist, and not the list `/things`."""
 
 
 def check_routes(apis: Iterable[Api], policy: Policy) -> None:
@@ -129,10 +131,11 @@ class Router:
     def find(self, path: str) -> Match:
         """Where `path`, percent-decoded, leads."""
         segments = _segments(path)
+        api = self._api(segments)
         found = self._walk(self._root, segments, 0, ())
-        if found is not None:
-            return Match(self._api(segments), found[0].routes, found[1])
-        return Match(self._api(segments), {}, ())
+        if found is None or (path.endswith("/") and api is not None and _lacks_id(api, found[0])):
+            return Match(api, {}, ())
+        return Match(api, found[0].routes, found[1])
 
     def _walk(
         self, node: _Node, segments: list[str], index: int, values: tuple[str, ...]
@@ -162,6 +165,13 @@ class Router:
                 break
             api = node.api or api
         return api
+
+
+def _lacks_id(api: Api, node: _Node) -> bool:
+    """Whether a slash behind `node` begins an id. Behind a public document, such as a version's, it does not."""
+    if not api.lists_end_plainly or node.variable is None:
+        return False
+    return all(route.policy != PUBLIC for routes in node.routes.values() for route, _ in routes)
 
 
 def _segments(path: str) -> list[str]:

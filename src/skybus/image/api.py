@@ -19,5 +19,6 @@ def api() -> Api:
             *members_api.ROUTES,
             *tags_api.ROUTES,
         ],
+        lists_end_plainly=True,
         error_body=bodies.image,
     )

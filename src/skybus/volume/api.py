@@ -29,6 +29,7 @@ def api() -> Api:
             *quotas_api.ROUTES,
             *services_api.ROUTES,
         ],
+        lists_end_plainly=True,
         error_body=bodies.compute,
         versions=site_api.VERSIONS,
         request_id_headers=("X-Openstack-Request-Id", "X-Compute-Request-Id"),
