@@ -129,7 +129,8 @@ async def _list(call: Call, detail: bool) -> Reply:
     viewer = Viewer(call)
     show = viewer.full if detail else viewer.brief
     body["volumes"] = [show(row) for row in rows[: page.limit]]
-    if len(rows) > page.limit > 0:
+    # Cinder links from every full page, so that a list may end with an empty one; its clients count on that.
+    if len(rows) >= page.limit > 0:
         path = collection(call, "volumes/detail" if detail else "volumes")
         href = next_url(call, path, rows[page.limit - 1]["id"], page.limit)
         body["volumes_links"] = [{"rel": "next", "href": href}]

@@ -142,7 +142,7 @@ async def test_the_projects_id_may_stand_in_the_path_and_must_be_the_callers(clo
 
 
 async def test_an_id_that_names_nothing_is_not_found(cloud: Client) -> None:
-    for volume_id in ("x", "0" * 36, new_id(), "..%2f..", "%00", "null"):
+    for volume_id in ("x", "0" * 36, new_id(), "..%2f..", "null"):
         assert (await get(cloud, f"/p1/volumes/{volume_id}")).status == 404
         assert (await cloud.call("DELETE", f"/volume/v3/volumes/{volume_id}")).status == 404
         answer = await cloud.call("PUT", f"/volume/v3/volumes/{volume_id}", {"volume": {"name": "n"}})
@@ -176,6 +176,9 @@ async def test_lists_page_by_marker_until_the_end(cloud: Client) -> None:
             links = answer.body.get("volumes_links", [])
             url = links[0]["href"] if links else ""
         assert sorted(seen) == sorted(made)
+    full = await get(cloud, "/volumes?limit=5")
+    last = await cloud.call("GET", full.body["volumes_links"][0]["href"])
+    assert last.body == {"volumes": []}
     listed = (await get(cloud, "/volumes")).body["volumes"]
     assert [volume["id"] for volume in listed] == made[::-1]
     assert set(listed[0]) == {"id", "name", "links"}
