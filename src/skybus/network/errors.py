@@ -103,6 +103,11 @@ def service_port_in_use(port_id: str, reason: str) -> Conflict:
     return Conflict(f"Port {port_id} cannot be deleted directly via the port API: {reason}.", type="ServicePortInUse")
 
 
+def group_in_use(group_id: str) -> Conflict:
+    """409: a port has the security group."""
+    return Conflict(f"Security Group {group_id} in use.", type="SecurityGroupInUse")
+
+
 def address_in_use(network_id: str, address: str) -> Conflict:
     """409."""
     return Conflict(

@@ -35,6 +35,8 @@ FROM = "FROM network.security_group g"
 GET = f"{SELECT} WHERE g.id = $1"
 RULE_GET = f"{RULE_SELECT} WHERE r.id = $1"
 DEFAULT = "SELECT id FROM network.security_group WHERE project_id = $1 AND name = 'default'"
+# Whoever gives a group to a port holds it until the port is there, and whoever removes it waits for that.
+HOLD = " FOR KEY SHARE"
 INSERT = """
 INSERT INTO network.security_group (id, project_id, name, description, created_at, updated_at)
 VALUES ($1, $2, 'default', 'Default security group', $3, $3)
@@ -44,14 +46,17 @@ RULE_INSERT = """
 INSERT INTO network.security_group_rule (id, security_group_id, project_id, direction, ethertype, created_at)
 VALUES ($1, $2, $3, $4, $5, $6)
 """
-OF_PROJECT = "SELECT id FROM network.security_group WHERE project_id = $1 AND id = ANY($2::uuid[])"
+OF_PROJECT = f"SELECT id FROM network.security_group WHERE project_id = $1 AND id = ANY($2::uuid[]){HOLD}"
+LOCK = "SELECT project_id FROM network.security_group WHERE id = $1 FOR UPDATE"
+IN_USE = "SELECT 1 FROM network.port WHERE project_id = $1 AND $2 = ANY(security_groups) LIMIT 1"
+DELETE = "DELETE FROM network.security_group WHERE id = $1"
 
 _EVERYTHING = (("egress", "IPv4"), ("egress", "IPv6"), ("ingress", "IPv4"), ("ingress", "IPv6"))
 
 
 async def group_default(tx: Any, project_id: str) -> str:
     """The id of the project's default group, which is made when there is none."""
-    found = await tx.fetchval(DEFAULT, project_id)
+    found = await tx.fetchval(DEFAULT + HOLD, project_id)
     if found is not None:
         return str(found)
     group_id, now = new_id(), clock.now()
@@ -60,6 +65,16 @@ async def group_default(tx: Any, project_id: str) -> str:
     rows = [(new_id(), group_id, project_id, direction, kind, now) for direction, kind in _EVERYTHING]
     await tx.executemany(RULE_INSERT, rows)
     return group_id
+
+
+async def group_delete(tx: Any, group_id: str) -> None:
+    """Remove a group with its rules. Raises NotFound, and Conflict while a port has it."""
+    project_id = await tx.fetchval(LOCK, group_id)
+    if project_id is None:
+        raise errors.group_not_found(group_id)
+    if await tx.fetchval(IN_USE, project_id, group_id):
+        raise errors.group_in_use(group_id)
+    await tx.execute(DELETE, group_id)
 
 
 async def groups_check(tx: Any, project_id: str, group_ids: Sequence[str]) -> list[str]:

@@ -86,6 +86,21 @@ async def test_groups_of_others_do_not_exist_and_none_can_be_made(net: Any) -> N
     await net.refused("POST", "/ports", asked, net.BOB, status=404, kind="SecurityGroupNotFound")
 
 
+async def test_an_administrator_removes_a_default_group_that_no_port_has_and_it_comes_back(net: Any) -> None:
+    group = (await net.get("/security-groups"))["security_groups"][0]
+    network, _ = await net.network_with_subnet()
+    port = (await net.call("POST", "/ports", {"port": {"network_id": network["id"]}})).body["port"]
+    assert port["security_groups"] == [group["id"]]
+    path = f"/security-groups/{group['id']}"
+    await net.refused("DELETE", path, None, net.ADMIN, status=409, kind="SecurityGroupInUse")
+    assert (await net.call("DELETE", f"/ports/{port['id']}")).status == 204
+    assert (await net.call("DELETE", path, token=net.ADMIN)).status == 204
+    await net.refused("DELETE", path, None, net.ADMIN, status=404)
+    again = (await net.get("/security-groups"))["security_groups"]
+    assert [one["name"] for one in again] == ["default"]
+    assert again[0]["id"] != group["id"]
+
+
 async def test_quotas_are_shown_changed_and_reset(net: Any) -> None:
     manager = "mia:p1:manager,member,reader"
     await net.network_with_subnet()
