@@ -50,7 +50,7 @@ def _conditions(call: Call) -> Where:
                 raise BadRequest(f"Invalid filter {name}: it must be an id.")
             where.add(f"{column} = {{}}", query[name])
     if "status" in query:
-        where.add("a.state = {}", query["status"].replace("\0", ""))
+        where.add("a.state = {}", query["status"])
     return where
 
 

@@ -56,7 +56,7 @@ async def list_types(call: Call) -> Reply:
     elif public.lower() != "none":
         where.add("t.is_public = {}", boolean(public, "is_public"))
     if "name" in call.query:
-        where.add("t.name = {}", call.query["name"].replace("\0", ""))
+        where.add("t.name = {}", call.query["name"])
     rows = await type_list(call.store, where, page)
     body: dict[str, Any] = {"volume_types": [_view(row) for row in rows[: page.limit]]}
     if len(rows) > page.limit > 0:

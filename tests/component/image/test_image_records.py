@@ -158,7 +158,7 @@ async def test_a_public_image_is_read_by_all_and_written_by_its_owner_alone(clou
 
 
 async def test_an_id_that_names_nothing_is_not_found(cloud: Client) -> None:
-    for image_id in ("x", "0" * 36, new_id(), "..%2f..", "%00"):
+    for image_id in ("x", "0" * 36, new_id(), "..%2f.."):
         assert (await cloud.call("GET", f"/image/v2/images/{image_id}")).status == 404
         assert (await cloud.call("DELETE", f"/image/v2/images/{image_id}")).status == 404
 
