@@ -93,7 +93,7 @@ def stop_strays(state: State) -> list[str]:
         names.append(name)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    if strays and not health.until(lambda: not leftovers.processes_in(namespaces(state)), 5):
+    if strays and not health.until(lambda: not leftovers.processes_in(namespaces(state)), 2):
         for pid in leftovers.processes_in(namespaces(state)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
