@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .shell import merged, tail
-from .state import State, read_json, write_private
+from .state import State, write_private
 from .trouble import Trouble
 
 
@@ -78,7 +78,8 @@ def start(
             start_new_session=True,
         )
     record = Record(name, child.pid, start_time(child.pid) or 0, print_of, stop_signal, grace, health, boot_id())
-    write_private(record_path(state, name), json.dumps(asdict(record)))
+    # The pid alone on the first line, as everybody's tools expect of a pid file; ours read the second.
+    write_private(record_path(state, name), f"{record.pid}\n{json.dumps(asdict(record))}\n")
     child.returncode = 0  # we keep its record, not this object: it outlives us, and Popen must not warn about that
     return record
 
@@ -90,8 +91,13 @@ def record_path(state: State, name: str) -> Path:
 
 def find(state: State, name: str) -> Record | None:
     """The record of `name`, running or not."""
-    fields = read_json(record_path(state, name))
-    return Record(**fields) if fields else None
+    path = record_path(state, name)
+    try:
+        return Record(**json.loads(path.read_text().partition("\n")[2]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise Trouble(f"{path} is not one of our pid files", "remove the file, after a look what runs") from None
 
 
 def recorded(state: State) -> list[Record]:

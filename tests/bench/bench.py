@@ -240,15 +240,14 @@ def memory(run_folder: Path) -> dict[str, float]:
     """PSS in MiB of each process whose pid is in the folder, our Python processes together as `python`."""
     found: dict[str, float] = {}
     for path in sorted(run_folder.glob("*.pid")):
-        text = path.read_text()
         try:
-            pid = json.loads(text)["pid"] if text.startswith("{") else int(text.split()[0])
+            pid = int(path.read_text().split()[0])
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, IndexError):
             continue
         pss = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
         found[path.stem] = int(pss.split()[1]) / 1024
-    ours = {name: size for name, size in found.items() if name not in ("postgres", "rabbitmq", "epmd")}
+    ours = {name: size for name, size in found.items() if name not in ("postgres", "rabbitmq", "epmd", "virtlogd", "libvirtd")}
     return {**found, "python": sum(ours.values())}
 
 
