@@ -24,6 +24,8 @@ import yaml
 CREATED = "skybus.compute.server.created.v1"
 DELETED = "skybus.compute.server.deleted.v1"
 FAILED = "skybus.compute.server.failed.v1"
+NOT_OURS = ("postgres", "rabbitmq", "epmd", "virtlogd", "libvirtd")
+"""Processes that are not Python."""
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -247,7 +249,7 @@ def memory(run_folder: Path) -> dict[str, float]:
             continue
         pss = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
         found[path.stem] = int(pss.split()[1]) / 1024
-    ours = {name: size for name, size in found.items() if name not in ("postgres", "rabbitmq", "epmd", "virtlogd", "libvirtd")}
+    ours = {name: size for name, size in found.items() if name not in NOT_OURS}
     return {**found, "python": sum(ours.values())}
 
 
