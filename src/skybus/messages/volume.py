@@ -169,7 +169,7 @@ class VolumeFailed(Event, frozen=True, kw_only=True):
 
 
 class VolumeUpdated(Event, frozen=True, kw_only=True):
-    """Name, description or metadata changed."""
+    """Name, description, metadata or the mark `bootable` changed."""
 
     TYPE: ClassVar[str] = "skybus.volume.volume.updated.v1"
     SUBJECT: ClassVar[str] = "volume_id"

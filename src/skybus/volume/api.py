@@ -10,6 +10,7 @@ from skybus.volume import (
     services_api,
     site_api,
     types_api,
+    volume_actions_api,
     volume_metadata_api,
     volumes_api,
 )
@@ -24,6 +25,7 @@ def api() -> Api:
             *site_api.ROUTES,
             *volumes_api.ROUTES,
             *volume_metadata_api.ROUTES,
+            *volume_actions_api.ROUTES,
             *attachments_api.ROUTES,
             *types_api.ROUTES,
             *quotas_api.ROUTES,

@@ -35,7 +35,10 @@ UPDATE volume.volume
  WHERE id = $1
 """
 PLACE = "UPDATE volume.volume SET host = $2, updated_at = $3 WHERE id = $1"
-UPDATE = "UPDATE volume.volume SET name = $2, description = $3, metadata = $4, updated_at = $5 WHERE id = $1"
+UPDATE = """
+UPDATE volume.volume SET name = $2, description = $3, metadata = $4, bootable = $5, updated_at = $6 WHERE id = $1
+"""
+CHANGEABLE = ("name", "description", "metadata", "bootable")
 
 SORT_KEYS: Mapping[str, str] = {
     "id": "v.id",
@@ -173,11 +176,11 @@ async def volume_gone(tx: Any, volume_id: str) -> None:
 
 
 async def volume_change(tx: Any, row: Any, **columns: Any) -> None:
-    """Write name, description or metadata of the locked `row`, and announce what differs."""
-    new = {name: columns.get(name, row[name]) for name in ("name", "description", "metadata")}
+    """Write those of `CHANGEABLE` in the locked `row` that are given, and announce what differs."""
+    new = {name: columns.get(name, row[name]) for name in CHANGEABLE}
     changed = sorted(name for name in new if new[name] != row[name])
     if changed:
-        await tx.execute(UPDATE, row["id"], new["name"], new["description"], new["metadata"], clock.now())
+        await tx.execute(UPDATE, row["id"], *new.values(), clock.now())
         tx.publish(VolumeUpdated(volume_id=row["id"], changed=changed), project_id=row["project_id"])
 
 
