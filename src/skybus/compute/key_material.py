@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from datetime import timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from skybus import clock
 from skybus.errors import BadRequest
 
 SSH_TYPES = frozenset(
@@ -69,3 +73,42 @@ def generate(comment: str) -> tuple[str, str]:
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
     return f"{public.decode()} {comment}\n", secret.decode()
+
+
+CERTIFICATE_DAYS = 3650
+RSA_BITS = 2048
+_PRINCIPAL_NAME = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+"""By which Windows finds the account that a certificate is for."""
+
+
+def generate_x509(user_id: str) -> tuple[str, str]:
+    """A fresh RSA pair: (certificate signed by itself, private key without a passphrase), both PEM.
+
+    For Windows guests, where a client logs in with it over WinRM. Takes tenths of a second of CPU: call it from a
+    thread.
+    """
+    private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id[:64])])
+    principal = f"{user_id[:64]}@localhost".encode()
+    began = clock.now()
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(began)
+        .not_valid_after(began + timedelta(days=CERTIFICATE_DAYS))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.OtherName(_PRINCIPAL_NAME, _utf8(principal))]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    secret = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), secret.decode()
+
+
+def _utf8(text: bytes) -> bytes:
+    """A UTF8String of under 128 bytes in DER."""
+    return bytes((0x0C, len(text))) + text

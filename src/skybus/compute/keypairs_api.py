@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
 from skybus.compute import keypairs
 from skybus.compute.asked import MAX_LIMIT, only_known
-from skybus.compute.key_material import fingerprint_of, generate
+from skybus.compute.key_material import fingerprint_of, generate, generate_x509
 from skybus.errors import BadRequest
 from skybus.http import times
 from skybus.http.call import Call, Reply
@@ -80,9 +81,7 @@ async def create_keypair(call: Call) -> Reply:
     kind = asked.get("type", "ssh")
     public_key, private_key = asked.get("public_key"), None
     if public_key is None:
-        if kind != "ssh":
-            raise BadRequest("Keypair data is invalid: only ssh keypairs are generated; import an x509 certificate.")
-        public_key, private_key = generate("Generated-by-Skybus")
+        public_key, private_key = await _generated(kind, user_id)
     fingerprint = fingerprint_of(kind, public_key)
     async with call.transaction() as tx:
         row = await keypairs.keypair_insert(
@@ -98,6 +97,12 @@ async def create_keypair(call: Call) -> Reply:
     if private_key is not None:
         view["private_key"] = private_key
     return Reply({"keypair": view}, status=201 if call.version >= TYPE_SINCE else 200)
+
+
+async def _generated(kind: str, user_id: str) -> tuple[str, str]:
+    if kind == "x509":
+        return await asyncio.to_thread(generate_x509, user_id)
+    return generate("Generated-by-Skybus")
 
 
 def _refuse_unborn(call: Call, asked: dict[str, Any]) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
 from skybus.compute.flavors import DEFAULTS, bootstrap
 
 from .conftest import ADMIN, ALICE, BOB, Compute
@@ -121,6 +124,20 @@ async def test_a_generated_private_key_is_shown_once_and_kept_nowhere(compute: C
     for table in ("compute.keypair", "bus.outbox"):
         assert await compute.store.fetchval(f"SELECT count(*) FROM {table} t WHERE t::text LIKE $1", f"%{body}%") == 0
     assert (await compute.call("POST", "/os-keypairs", {"keypair": {"name": "l"}}, version="2.92")).status == 400
+
+
+async def test_an_x509_pair_fits_together_and_is_for_its_user(compute: Compute) -> None:
+    body = {"keypair": {"name": "k", "type": "x509"}}
+    made = (await compute.call("POST", "/os-keypairs", body, version="2.2")).body["keypair"]
+    certificate = x509.load_pem_x509_certificate(made["public_key"].encode())
+    secret = serialization.load_pem_private_key(made["private_key"].encode(), None)
+    assert secret.public_key() == certificate.public_key()
+    assert certificate.subject.rfc4514_string() == "CN=alice"
+    certificate.verify_directly_issued_by(certificate)
+    assert made["fingerprint"].replace(":", "") == certificate.fingerprint(hashes.SHA1()).hex()
+    assert (await compute.get("/os-keypairs/k"))["keypair"]["type"] == "x509"
+    again = {"keypair": {"name": "l", "type": "x509", "public_key": made["public_key"]}}
+    assert (await compute.call("POST", "/os-keypairs", again)).body["keypair"]["fingerprint"] == made["fingerprint"]
 
 
 IMPOSSIBLE: tuple[dict[str, Any], ...] = (
