@@ -22,7 +22,6 @@ from skybus.http.routes import Api, Route
 from skybus.metering.usage_api import USAGE_ROUTES
 
 _FAMILIES = (
-    versions,
     servers_api,
     server_actions_api,
     server_metadata_api,
@@ -43,7 +42,7 @@ REQUEST_ID_HEADERS = ("X-Openstack-Request-Id", "X-Compute-Request-Id")
 
 def apis() -> list[Api]:
     """All that this package serves."""
-    return [versions_api(), api()]
+    return [versions_api(), api(), legacy_api()]
 
 
 def versions_api() -> Api:
@@ -57,14 +56,29 @@ def versions_api() -> Api:
     )
 
 
+def _routes() -> list[Route]:
+    return [route for family in _FAMILIES for route in family.ROUTES] + USAGE_ROUTES
+
+
 def api() -> Api:
     """Nova's API at /compute/v2.1."""
-    routes: list[Route] = [route for family in _FAMILIES for route in family.ROUTES]
     return Api(
         name="compute",
         prefix=versions.PREFIX,
-        routes=[*routes, *USAGE_ROUTES],
+        routes=[*versions.ROUTES, *_routes()],
         error_body=bodies.compute,
         versions=versions.VERSIONS,
+        request_id_headers=REQUEST_ID_HEADERS,
+    )
+
+
+def legacy_api() -> Api:
+    """The same without microversions at /compute/v2."""
+    return Api(
+        name="compute-legacy",
+        prefix=versions.LEGACY_PREFIX,
+        routes=[*versions.LEGACY_ROUTES, *_routes()],
+        error_body=bodies.compute,
+        versions=versions.LEGACY,
         request_id_headers=REQUEST_ID_HEADERS,
     )

@@ -22,7 +22,7 @@ def links_of(call: Call, kind: str, id_: str) -> list[dict[str, str]]:
     """The `self` and `bookmark` links of something under this API."""
     return [
         {"rel": "self", "href": f"{call.base}/{kind}/{id_}"},
-        {"rel": "bookmark", "href": f"{call.base.removesuffix('/v2.1')}/{kind}/{id_}"},
+        {"rel": "bookmark", "href": f"{call.base.rpartition('/')[0]}/{kind}/{id_}"},
     ]
 
 

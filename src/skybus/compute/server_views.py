@@ -27,7 +27,7 @@ class ServerViews:
     def __init__(self, call: Call) -> None:
         version = call.version
         self.link = f"{call.base}/servers/"
-        bookmarks = call.base.removesuffix("/v2.1")
+        bookmarks = call.base.rpartition("/")[0]
         self.bookmark = f"{bookmarks}/servers/"
         self.images = f"{bookmarks}/images/"
         self.flavors = f"{bookmarks}/flavors/"

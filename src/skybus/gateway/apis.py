@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from skybus.compute.api import api as compute_api
+from skybus.compute.api import apis as compute_apis
 from skybus.compute.policies import RULES as COMPUTE_RULES
 from skybus.events.api import apis as events_apis
 from skybus.events.policies import RULES as EVENTS_RULES
@@ -34,7 +34,7 @@ def apis() -> list[Api]:
     return [
         identity_api(),
         image_api(),
-        compute_api(),
+        *compute_apis(),
         volume_api(),
         network_versions_api(),
         network_api(),

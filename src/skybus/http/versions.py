@@ -34,13 +34,15 @@ class VersionRange(msgspec.Struct, frozen=True, kw_only=True):
     lowest: Version
     highest: Version
     legacy_header: str | None = None
+    fixed: bool = False
+    """Whether the API is older than microversions: it speaks the lowest, whatever is asked, and says nothing of it."""
 
     def asked(self, headers: Mapping[str, str]) -> Version:
         """The version that a request speaks: the lowest unless it says otherwise.
 
         Raises BadRequest on a malformed version and NotAcceptable on one outside the range.
         """
-        text = self._text(headers)
+        text = None if self.fixed else self._text(headers)
         if text is None:
             return self.lowest
         if text == "latest":
@@ -66,6 +68,8 @@ class VersionRange(msgspec.Struct, frozen=True, kw_only=True):
 
     def headers(self, version: Version) -> dict[str, str]:
         """What the response says of the version it was made in."""
+        if self.fixed:
+            return {}
         vary = "OpenStack-API-Version"
         headers = {"OpenStack-API-Version": f"{self.service} {shown(version)}"}
         if self.legacy_header:

@@ -127,6 +127,21 @@ async def test_versions_need_no_token_and_say_the_range(compute: Compute) -> Non
         answer = await compute.client.call("GET", path, token=None)
         assert answer.status == 200, path
     assert (answer.body["version"]["min_version"], answer.body["version"]["version"]) == ("2.1", "2.96")
+    versions = (await compute.client.call("GET", "/compute/", token=None)).body["versions"]
+    assert [version["id"] for version in versions] == ["v2.0", "v2.1"]
+    for version in versions:
+        answer = await compute.client.call("GET", version["links"][0]["href"], token=None)
+        assert answer.body["version"]["links"][0] == version["links"][0]
+
+
+async def test_the_api_without_microversions_speaks_the_first_whatever_is_asked(compute: Compute) -> None:
+    asked = {"OpenStack-API-Version": "compute 2.96"}
+    answer = await compute.client.call("GET", "/compute/v2/flavors/42", headers=asked)
+    assert "OpenStack-API-Version" not in answer.headers
+    flavor = answer.body["flavor"]
+    assert "description" not in flavor
+    base = f"{compute.client.url}/compute"
+    assert [link["href"] for link in flavor["links"]] == [f"{base}/v2/flavors/42", f"{base}/flavors/42"]
 
 
 async def test_a_version_out_of_range_is_not_acceptable_and_the_one_spoken_is_told(compute: Compute) -> None:
