@@ -72,6 +72,8 @@ def every_evil_image() -> dict[str, tuple[str, bytes]]:
         "qcow2-with-data-file": ("qcow2", qcow2_with_data_file()),
         "qcow2-with-unknown-features": ("qcow2", qcow2(features=1 << 40)),
         "qcow2-of-version-1": ("qcow2", qcow2(version=1)),
+        "qcow2-of-endless-size": ("qcow2", qcow2((1 << 64) - 512)),
+        "qcow2-of-no-size": ("qcow2", qcow2(0)),
         "vmdk-with-flat-extent": ("vmdk", vmdk_descriptor('FLAT "/etc/shadow" 0')),
         "vmdk-with-device-extent": ("vmdk", vmdk_descriptor('FLAT "/dev/sda" 0', "fullDevice")),
         "vmdk-sparse-with-path": ("vmdk", vmdk_descriptor('SPARSE "/etc/shadow"', "monolithicSparse")),

@@ -9,11 +9,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import structlog
+
 from skybus.errors import UnsupportedMedia
 from skybus.image.signatures import SECTOR, guessed
 
 if TYPE_CHECKING:
-    from oslo_utils.imageutils.format_inspector import InspectWrapper
+    from oslo_utils.imageutils.format_inspector import FileInspector, InspectWrapper
+
+log = structlog.get_logger()
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
@@ -24,6 +28,9 @@ PLAIN = frozenset({"raw", "gpt"})
 """Bytes without a format of their own; `gpt` is what a disk with a partition table, or any boot sector, looks like."""
 ISO = frozenset({"iso", "gpt"})
 """A bootable CD image often has a partition table too."""
+
+MAX_VIRTUAL_BYTES = 1 << 50
+"""A header may state any number; nothing that the cloud makes is larger than this, 1 PiB."""
 
 
 class ImageRefused(UnsupportedMedia):
@@ -65,8 +72,6 @@ class Inspector:
 
     def finish(self) -> int:
         """The size of the disk that a guest will see, in bytes. Raises ImageRefused."""
-        from oslo_utils.imageutils.format_inspector import ImageFormatError, SafetyCheckFailed
-
         if self.size < SECTOR:
             # A reader of disks sees whole sectors: a header without the rest of its sector is a header all the same.
             self._pipe.chunk = bytes(SECTOR - self.size)
@@ -77,14 +82,24 @@ class Inspector:
         self._match({str(one) for one in found} | ({guess} if guess is not None else set()))
         if self.container_format in NESTED or self.disk_format not in STRUCTURED:
             return self.size
+        size = self._examined(found[0])
+        if not 0 < size <= MAX_VIRTUAL_BYTES:
+            raise ImageRefused(f"The {self.disk_format} image says that its disk has {size} bytes, which no disk has.")
+        return size
+
+    def _examined(self, inspector: FileInspector) -> int:
+        """The size that the header states, once the header was found harmless."""
+        from oslo_utils.imageutils.format_inspector import SafetyCheckFailed
+
         try:
-            found[0].safety_check()
-            return int(found[0].virtual_size)
+            inspector.safety_check()
+            return int(inspector.virtual_size)
         except SafetyCheckFailed as error:
             reasons = "; ".join(str(failure) for failure in error.failures.values())
             raise ImageRefused(f"The {self.disk_format} image is not safe to use: {reasons}.") from None
-        except ImageFormatError as error:
-            raise ImageRefused(f"The {self.disk_format} image cannot be read: {error}.") from None
+        except Exception as error:  # a parser of hostile bytes may stumble in any way
+            log.warning("image_header_unreadable", disk_format=self.disk_format, error=repr(error))
+            raise ImageRefused(f"The header of the {self.disk_format} image cannot be read.") from None
 
     def _match(self, found: set[str]) -> None:
         if self.container_format in NESTED:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from skybus.image.formats import ImageRefused, Inspector
+from skybus.image.formats import DISK_FORMATS, MAX_VIRTUAL_BYTES, ImageRefused, Inspector
 from support.disk_images import MIB, every_evil_image, partitioned, qcow2, raw
 
 
@@ -37,3 +39,27 @@ def test_a_refusal_names_both_formats() -> None:
         inspect("raw", qcow2(), MIB)
     with pytest.raises(ImageRefused, match="backing file"):
         inspect("qcow2", qcow2(backing="/etc/shadow"), MIB)
+
+
+SEEDS = [(disk_format, data[:70_000]) for disk_format, data in every_evil_image().values()]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.sampled_from(SEEDS),
+    declared=st.sampled_from(["same", *DISK_FORMATS]),
+    cuts=st.lists(st.tuples(st.integers(0, 600), st.binary(min_size=1, max_size=9)), max_size=4),
+    length=st.integers(0, 70_000),
+)
+def test_damaged_headers_are_measured_or_refused_and_never_crash(
+    seed: tuple[str, bytes], declared: str, cuts: list[tuple[int, bytes]], length: int
+) -> None:
+    """Security class 3: a parser of hostile bytes."""
+    disk_format, data = seed
+    for start, patch in cuts:
+        data = data[:start] + patch + data[start + len(patch) :]
+    try:
+        size = inspect(disk_format if declared == "same" else declared, data[:length], 32_768)
+    except ImageRefused:
+        return
+    assert 0 <= size <= MAX_VIRTUAL_BYTES
