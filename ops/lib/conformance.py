@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from . import tempest_conf, venv
 from .progress import Progress
 from .state import REPO, State, read_json
+from .testing import stopped_politely
 from .trouble import Trouble
 
 LISTS = REPO / "tests" / "conformance"
@@ -77,11 +79,15 @@ def run_tempest(work: Path, wanted: Sequence[str], regex: str, workers: int) -> 
 
 
 def piped(argv: Sequence[str | Path], reader: Sequence[str | Path], work: Path) -> int:
-    """The reader's exit status; both programs are ended when they take too long or we are interrupted."""
-    with (work / "tempest.err").open("w") as complaints:
+    """The reader's exit status; both programs are ended when they take too long or we are interrupted.
+
+    Tempest has workers of its own, which do not end with it: it gets a process group, to end them together.
+    """
+    with stopped_politely(), (work / "tempest.err").open("w") as complaints:
         source = subprocess.Popen(
-            [str(word) for word in argv], cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints
-        )
+            [str(word) for word in argv], cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints,
+            start_new_session=True,
+        )  # fmt: skip
         sink = subprocess.Popen([str(word) for word in reader], cwd=work, stdin=source.stdout)
         try:
             status = sink.wait(LONGEST_RUN)
@@ -89,10 +95,12 @@ def piped(argv: Sequence[str | Path], reader: Sequence[str | Path], work: Path) 
         except subprocess.TimeoutExpired:
             raise Trouble(f"Tempest did not end; what it said is in {work}", "") from None
         finally:
-            for child in (source, sink):
-                if child.poll() is None:
-                    child.terminate()
-                    child.wait(30)
+            if source.poll() is None:
+                os.killpg(source.pid, signal.SIGTERM)
+                source.wait(30)
+            if sink.poll() is None:
+                sink.terminate()
+                sink.wait(30)
     if status == 0 and source.returncode not in (0, 1):
         raise Trouble(f"Tempest ended with {source.returncode}", f"see {work / 'tempest.err'}")
     return status
