@@ -57,7 +57,8 @@ async def database() -> AsyncIterator[str]:
     try:
         for attempt in range(50):
             try:
-                await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+                # By copying files, which takes a third of the time where nothing is flushed to the disk.
+                await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
                 break
             except asyncpg.ObjectInUseError:
                 if attempt == 49:
