@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import tempest_conf, venv
 from .progress import Progress
+from .shell import run
 from .state import REPO, State, read_json
 from .testing import stopped_politely
 from .trouble import Trouble
@@ -40,7 +41,7 @@ def conform(state: State, names: Sequence[str], regex: str, workers: int) -> int
             work.mkdir(exist_ok=True)
             tempest_conf.write(state, int(port), work)
             (work / ".stestr.conf").write_text(STESTR.format(tempest_folder()))
-    wanted = [] if regex else chosen(names or SERVICES)
+    wanted = [] if regex else as_tempest_names(work, chosen(names or SERVICES))
     return run_tempest(work, wanted, regex, workers)
 
 
@@ -55,6 +56,14 @@ def chosen(names: Sequence[str]) -> list[str]:
         lines = (line.strip() for line in path.read_text().splitlines())
         tests.update((line, None) for line in lines if line and not line.startswith("#"))
     return list(tests)
+
+
+def as_tempest_names(work: Path, tests: Sequence[str]) -> list[str]:
+    """`tests` with the tags behind their names that this Tempest gives them: these depend on the configuration."""
+    argv: list[str | Path] = [venv.program("tempest"), "run", "--list-tests", "--config-file", work / "tempest.conf"]
+    listed = run(argv, "listing Tempest's tests", timeout=120, cwd=work).split()
+    known = {test.partition("[")[0]: test for test in listed if test.startswith("tempest.")}
+    return [known.get(test.partition("[")[0], test) for test in tests]
 
 
 def tempest_folder() -> Path:
