@@ -16,7 +16,9 @@ CREATE TABLE bus.outbox (
     traceparent  text        NOT NULL,
     time         timestamptz NOT NULL,
     body         text        NOT NULL,
-    -- An event's number in the log; null until the relay has numbered it, and for every other message.
+    -- Written by a process that has no relay of its own: any relay takes it at once.
+    orphan       boolean     NOT NULL,
+    -- An event's number in the log; null until a relay has numbered it, and for every other message.
     position     bigint
 );
 CREATE INDEX outbox_unnumbered ON bus.outbox (id) WHERE exchange = 'skybus.events' AND position IS NULL;

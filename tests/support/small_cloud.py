@@ -335,7 +335,7 @@ async def small_cloud(folder: Path) -> AsyncIterator[SmallCloud]:
         stores = [MortalStore(Database(dsn=dsn, pool_size=3), source, fate) for source in ("conductor", "scheduler")]
         for store in stores:
             await store.open()
-            store.on_owed = lambda: None
+            store.on_owed = lambda owed: None
         store = stores[0]
         folder.mkdir(parents=True, exist_ok=True)
         services = {"store": store, "config": config, "images": FsStore(folder / "images")}

@@ -25,9 +25,11 @@ log = structlog.get_logger()
 
 OWE = """
 INSERT INTO bus.outbox (exchange, routing_key, message_id, type, source, subject, project_id, request_id,
-                        operation_id, command_id, traceparent, time, body)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[])
+                        operation_id, command_id, traceparent, time, body, orphan)
+SELECT *, $14::boolean
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+              $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[])
+RETURNING id, message_id
 """
 WAKE = "SELECT pg_notify('skybus_outbox', '')"
 
@@ -83,11 +85,13 @@ class Tx:
         envelope = seal(message, self.source, command_id=command_id, **attributes)
         self.posts.append(Post(exchange=ANSWERS, key=CONDUCTOR, envelope=envelope))
 
-    async def owe(self) -> None:
-        """Write the waiting messages into the outbox."""
-        if self.posts:
-            rows = [_columns(post) for post in self.posts]
-            await self.conn.execute(OWE, *(list(column) for column in zip(*rows, strict=True)))
+    async def owe(self, *, orphan: bool) -> list[tuple[int, Post]]:
+        """Write the waiting messages into the outbox; answer them with the ids of their rows."""
+        if not self.posts:
+            return []
+        columns = [list(column) for column in zip(*map(_columns, self.posts), strict=True)]
+        ids = {row["message_id"]: row["id"] for row in await self.conn.fetch(OWE, *columns, orphan)}
+        return [(ids[post.envelope.id], post) for post in self.posts]
 
 
 def _columns(post: Post) -> tuple[Any, ...]:
@@ -112,14 +116,14 @@ def _columns(post: Post) -> tuple[Any, ...]:
 class Store:
     """The database as one process sees it.
 
-    `on_owed` is called after each commit that left messages in the outbox: a process that relays wakes its relay
-    there; without it, the relays of other processes are woken by NOTIFY.
+    `on_owed` is given the messages of each transaction after its commit: a process that relays has its relay there;
+    without one, the relays of other processes are woken by NOTIFY.
     """
 
     def __init__(self, config: Database, source: str) -> None:
         self.config = config
         self.source = source
-        self.on_owed: Callable[[], None] | None = None
+        self.on_owed: Callable[[list[tuple[int, Post]]], None] | None = None
         self.tail: Tail | None = None
         """The follower of the event log, in a process that has one."""
         self._pool: Any = None
@@ -166,12 +170,12 @@ class Store:
             tx = Tx(conn, self.source)
             async with conn.transaction():
                 yield tx
-                await tx.owe()
-            if tx.posts:
-                if self.on_owed is None:
-                    await conn.execute(WAKE)
-                else:
-                    self.on_owed()
+                take = self.on_owed
+                owed = await tx.owe(orphan=take is None)
+            if owed and take is not None:
+                take(owed)
+            elif owed:
+                await conn.execute(WAKE)
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of one query, outside a transaction."""
