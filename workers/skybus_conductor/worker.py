@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from skybus.bus.envelope import ANSWERS, CONDUCTOR, DEAD
-from skybus.bus.message import Answer, Message, Report
+from skybus.bus.message import Answer, Command, Message, Report
 from skybus.bus.runner import Runner
 from skybus.bus.transport import BusError, Delivery, Queue, Settlement, Transport
 from skybus.errors import CloudError
@@ -83,6 +83,8 @@ class Conductor:
         source, user = delivery.envelope.source, delivery.user
         if user not in (source, self.user):
             raise CloudError(f"the account {user!r} speaks as {source!r}", code="bus.impostor")
+        if isinstance(message, Command) and user != self.user:
+            raise CloudError(f"{source!r} gives orders to the conductor", code="bus.impostor")
         host = getattr(message, "host", None)
         if isinstance(message, Report) and host is not None and source.partition(".")[2] != host:
             raise CloudError(f"{source!r} reports for the host {host!r}", code="bus.impostor")

@@ -120,6 +120,9 @@ async def attachment_begin_detach(tx: Any, server_id: str, volume_id: str) -> An
     operation works on it.
     """
     row = await attachment_of(tx, server_id, volume_id)
+    # The operation's row before the volume's, as the conductor locks them: two locks in one order cannot deadlock.
+    memo = {"attachment_id": row["id"], "server_id": server_id}
+    await operation_start(tx, "volume_detach", resource_type="volume", resource_id=volume_id, memo=memo)
     volume = await volume_get(tx, volume_id, lock=True)
     if volume["status"] != "in-use":
         raise BadRequest(
@@ -128,8 +131,6 @@ async def attachment_begin_detach(tx: Any, server_id: str, volume_id: str) -> An
         )
     await volume_move(tx, volume_id, Cause.DETACH_ASKED)
     await tx.execute(STATE, row["id"], "detaching")
-    memo = {"attachment_id": row["id"], "server_id": server_id}
-    await operation_start(tx, "volume_detach", resource_type="volume", resource_id=volume_id, memo=memo)
     return row
 
 

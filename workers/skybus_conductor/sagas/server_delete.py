@@ -17,7 +17,7 @@ from skybus.placement.claims import claim_release
 from skybus.saga.operations import Operation
 from skybus.saga.saga import Order, Saga, Step
 from skybus.store import Tx
-from skybus.volume.attachments import attachment_remove, attachments_of_server, unexport_order
+from skybus.volume.attachments import attachment_end, attachments_of_server, unexport_order
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.peers import tell_peers
 
@@ -51,7 +51,7 @@ async def unwire(tx: Tx, op: Operation) -> Sequence[Order]:
 async def unwired(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
     """Free the ports and the volumes."""
     for attachment in await attachments_of_server(tx, op.resource_id):
-        await attachment_remove(tx, attachment["id"])
+        await attachment_end(tx, attachment["id"])
     await tell_peers(tx, await ports_release(tx, op.resource_id))
 
 
