@@ -81,14 +81,14 @@ class BringUp:
         ground = self.plan_ground(plan)
         plan.add(SCHEMA, lambda: self.skybus("migrate"), [STORE, ENVIRONMENT])
         plan.add(ADMIN, self.bootstrap, [SCHEMA])
-        needs = [ADMIN]
         if self.shape.processes:
             plan.add(BUS, lambda: self.need_rabbitmq().up(), ground)
             plan.add(QUEUES, self.topology, [BUS, ENVIRONMENT])
-            needs.append(QUEUES)
         for service in self.shape.services():
-            wants = [HOST, BINDINGS] if service.is_agent and self.shape.real else []
-            plan.add(service.name, lambda service=service: self.start(service), [*needs, *wants])
+            # Not [BUS]: our processes load while RabbitMQ does, and wait for their queues by themselves.
+            needs = [ENVIRONMENT, *ground] if service.is_agent else [ADMIN]
+            needs += [HOST, BINDINGS] if service.is_agent and self.shape.real else []
+            plan.add(service.name, lambda service=service: self.start(service, plan), needs)
         self.plan_finish(plan)
         return plan
 
@@ -167,8 +167,8 @@ class BringUp:
         """Exchanges and queues. The control plane's account declares them: agents may not."""
         return self.skybus("topology", *[word for name in self.shape.host_names() for word in ("--host", name)])
 
-    def start(self, service: Service) -> str:
-        """Have one of our processes running and ready."""
+    def start(self, service: Service, plan: Plan) -> str:
+        """Have one of our processes running and ready. Stops waiting for it when another task of `plan` fails."""
         path = self.files[service.name]
         known = processes.find(self.state, service.name)
         if known and known.alive() and self.wishes.restart:
@@ -181,7 +181,12 @@ class BringUp:
             env=LESS_ENVIRONMENT | {"SKYBUS_CONFIG": str(path)}, depends=path.read_text(), health=url,
             log_name=f"{service.name}.jsonl",
         )  # fmt: skip
-        health.wait(self.state, record, lambda: health.answers(url), 60)
+
+        def ready() -> bool:
+            plan.go_on()
+            return health.answers(url)
+
+        health.wait(self.state, record, ready, 120)
         return "was running" if record.pid == before else ""
 
     def install_client(self) -> str:

@@ -19,12 +19,17 @@ class Task:
     needs: tuple[str, ...]
 
 
+class GivenUp(Trouble):
+    """A task has stopped waiting, because another one failed."""
+
+
 class Plan:
     """Tasks by name; each starts as soon as all that it needs are done, on a thread of its own."""
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.tasks: dict[str, Task] = {}
+        self.failed = False
 
     def add(self, name: str, do: Callable[[], str | None], needs: Iterable[str] = ()) -> None:
         """Add a task; what it needs must have been added before (so there are no circles)."""
@@ -52,8 +57,14 @@ class Plan:
                         done.add(name)
                     else:
                         failures.append(error)
+                        self.failed = True
         if failures:
             raise together(failures)
+
+    def go_on(self) -> None:
+        """For tasks that wait long. Raises GivenUp when another task failed."""
+        if self.failed:
+            raise GivenUp("not awaited any longer")
 
     def one(self, task: Task) -> None:
         """Run one task under its progress line. Any surprise becomes a Trouble that names the task."""
@@ -67,7 +78,8 @@ class Plan:
 
 
 def together(failures: list[BaseException]) -> BaseException:
-    """One error that says what all of them say."""
+    """One error that says what all of them say, those that gave up apart."""
+    failures = [failure for failure in failures if not isinstance(failure, GivenUp)]
     if len(failures) == 1 or not all(isinstance(failure, Trouble) for failure in failures):
         return failures[0]
     return Trouble("several things failed:\n" + "\n".join(f"- {f.text()}" for f in failures if isinstance(f, Trouble)))

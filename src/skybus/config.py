@@ -127,6 +127,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Port of /healthz and /metrics; 0 means none."""
     grace_seconds: float = 10.0
     """How long a stopping process finishes what it has in hand."""
+    start_seconds: float = 120.0
+    """How long a starting process waits for the broker and its queues."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

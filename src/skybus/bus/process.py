@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -18,13 +19,15 @@ from aiohttp import web
 from skybus.bus.amqp import AmqpTransport
 from skybus.bus.memory import MemoryBroker, MemoryTransport
 from skybus.bus.schemas import Checked
-from skybus.bus.transport import Transport
+from skybus.bus.transport import BusError, Transport
 from skybus.config import Config
 
 log = structlog.get_logger()
 
 CHECK_VARIABLE = "SKYBUS_CHECK_MESSAGES"
 """Set to 1, every message is held against its schema on its way out and in."""
+START_AGAIN_SECONDS = 0.3
+"""Between two attempts to start while the bus is not there yet."""
 
 
 class Part(Protocol):
@@ -54,27 +57,38 @@ def transport_of(config: Config, broker: MemoryBroker | None = None, user: str =
     return Checked(transport) if os.environ.get(CHECK_VARIABLE) == "1" else transport
 
 
-def run(name: str, config: Config, part: Part, *, netlink: bool = False) -> int:
-    """Run `part` as this process until it is told to stop; answer the exit status.
+def run(name: str, config: Config, make: Callable[[], Part], *, netlink: bool = False) -> int:
+    """Run what `make` makes as this process until it is told to stop; answer the exit status.
 
     With `netlink` on asyncio's own loop: uvloop, which is faster, serves no netlink sockets.
     """
     if netlink:
-        return asyncio.run(_run(name, config, part))
+        return asyncio.run(_run(name, config, make))
     import uvloop
 
-    return uvloop.run(_run(name, config, part))
+    return uvloop.run(_run(name, config, make))
 
 
-async def _run(name: str, config: Config, part: Part) -> int:
+class _Process:
+    """What the health check sees: the part that runs now, or none while it starts."""
+
+    part: Part | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self.part is not None and self.part.ready
+
+
+async def _run(name: str, config: Config, make: Callable[[], Part]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    health = await _serve_health(config, part)
+    process = _Process()
+    health = await _serve_health(config, process)
     try:
         try:
-            await part.start()
+            process.part = await _start(name, config, make, stop)
         except Exception as error:
             log.exception("start_failed", worker=name)
             sys.stderr.write(f"skybus {name} cannot start: {error}\n")
@@ -87,23 +101,51 @@ async def _run(name: str, config: Config, part: Part) -> int:
         log.info("stopping", worker=name)
         return 0
     finally:
-        try:
-            await asyncio.wait_for(part.stop(), config.worker.grace_seconds + 10)
-        except Exception:
-            log.exception("stop_failed", worker=name)
+        if process.part is not None:
+            await _stop(name, config, process.part)
         if health is not None:
             await health.cleanup()
         log.info("stopped", worker=name)
 
 
-async def _serve_health(config: Config, part: Part) -> web.ServerRunner | None:
+async def _start(name: str, config: Config, make: Callable[[], Part], stop: asyncio.Event) -> Part | None:
+    """The started part; None when told to stop meanwhile. Awaits a broker and queues that come up later than we do."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + config.worker.start_seconds
+    while not stop.is_set():
+        part = make()
+        try:
+            await part.start()
+            return part
+        except BusError as error:
+            await _stop(name, config, part)
+            if loop.time() > end:
+                raise
+            log.info("waiting_for_the_bus", worker=name, reason=str(error))
+        except BaseException:
+            await _stop(name, config, part)
+            raise
+        await asyncio.sleep(START_AGAIN_SECONDS)
+    return None
+
+
+async def _stop(name: str, config: Config, part: Part) -> None:
+    """End it; what goes wrong with that is logged."""
+    try:
+        await asyncio.wait_for(part.stop(), config.worker.grace_seconds + 10)
+    except Exception:
+        log.exception("stop_failed", worker=name)
+
+
+async def _serve_health(config: Config, process: _Process) -> web.ServerRunner | None:
     """GET /healthz: 200 when ready, 503 otherwise; GET /metrics: Prometheus text."""
     if not config.worker.http_port:
         return None
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/healthz":
-            return web.Response(status=200 if part.ready else 503, text="ready\n" if part.ready else "not ready\n")
+            status, text = (200, "ready\n") if process.ready else (503, "not ready\n")
+            return web.Response(status=status, text=text)
         if request.path == "/metrics":
             import prometheus_client
 

@@ -22,8 +22,11 @@ def main(args: argparse.Namespace) -> int:
     config = load(args.config)
     name = args.name if args.command == "worker" else args.command
     log.configure(name)
-    part = AllInOne(config) if name == "all" else part_of(name, config)
-    return run(name, config, part, netlink=name in AGENTS)
+
+    def make() -> Part:
+        return AllInOne(config) if name == "all" else part_of(name, config)
+
+    return run(name, config, make, netlink=name in AGENTS)
 
 
 def part_of(name: str, config: Config, broker: MemoryBroker | None = None) -> Part:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from lib.plan import Plan
@@ -61,3 +62,21 @@ def test_a_surprise_names_its_task() -> None:
     plan.add("divide", lambda: str(1 // 0))
     with pytest.raises(Trouble, match="divide: ZeroDivisionError"):
         plan.run()
+
+
+def test_a_task_that_waits_gives_up_when_another_fails() -> None:
+    plan = Plan(Progress("test"))
+
+    def waits() -> None:
+        while True:
+            plan.go_on()
+            time.sleep(0.01)
+
+    def fails() -> None:
+        raise Trouble("no disk")
+
+    plan.add("waits", waits)
+    plan.add("fails", fails)
+    with pytest.raises(Trouble) as caught:
+        plan.run()
+    assert caught.value.what == "no disk"
