@@ -10,14 +10,21 @@ from skybus import clock
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
+_last = 0
+"""Time and random bits of the id that was drawn last."""
+
 
 def new_id() -> str:
     """A new identifier with dashes, as Nova, Glance, Cinder and Neutron show theirs."""
+    global _last
     milliseconds = int(clock.now().timestamp() * 1000)
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
-    value = (value & ~(0xF000 << 64)) | (0x7000 << 64)
-    value = (value & ~(0xC000 << 48)) | (0x8000 << 48)
-    return str(uuid.UUID(int=value))
+    number = (milliseconds << 74) | (int.from_bytes(os.urandom(10), "big") & (2**74 - 1))
+    if number <= _last and _last >> 74 == milliseconds:
+        # The same millisecond: go on from the last one by a random step, so that ids of one process keep their order.
+        number = _last + 1 + int.from_bytes(os.urandom(4), "big")
+    _last = number
+    time, tail = number >> 74, number & (2**74 - 1)
+    return str(uuid.UUID(int=time << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | (tail & (2**62 - 1))))
 
 
 def new_hex_id() -> str:

@@ -13,7 +13,9 @@ _encoder = msgspec.json.Encoder(enc_hook=str)
 
 
 def _render(_logger: Any, _name: str, event: Any) -> str:
-    return _encoder.encode(event).decode()
+    # A struct says by its repr what of it may be seen.
+    shown = {key: repr(value) if isinstance(value, msgspec.Struct) else value for key, value in event.items()}
+    return _encoder.encode(shown).decode()
 
 
 def configure(process: str, *, level: int = logging.INFO) -> None:

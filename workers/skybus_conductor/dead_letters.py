@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from skybus import clock
 from skybus.bus.envelope import COMMANDS, Envelope
 from skybus.bus.transport import Delivery
@@ -34,14 +36,14 @@ REASONS = {
 
 async def dead_letter_insert(tx: Tx, delivery: Delivery) -> None:
     """Keep a message, and announce that it died."""
-    e: Envelope = delivery.envelope
+    e: Envelope = _storable(delivery.envelope)
     reason = REASONS.get(delivery.died_of, delivery.died_of)
-    body = e.body.decode("utf-8", errors="backslashreplace").replace("\0", "\\0")
+    body = _text(e.body.decode("utf-8", errors="backslashreplace"))
     await tx.execute(
         INSERT,
         e.id,
         delivery.exchange,
-        delivery.key,
+        _text(delivery.key),
         delivery.died_in,
         reason,
         e.type,
@@ -57,6 +59,18 @@ async def dead_letter_insert(tx: Tx, delivery: Delivery) -> None:
         clock.now(),
     )
     tx.publish(MessageDied(message_id=e.id, message_type=e.type, queue=delivery.died_in, reason=reason), project_id="")
+
+
+def _storable(envelope: Envelope) -> Envelope:
+    """The envelope with attributes that Postgres takes: what killed a message must not keep it from being buried."""
+    attributes = {
+        name: _text(value) for name, value in msgspec.structs.asdict(envelope).items() if isinstance(value, str)
+    }
+    return msgspec.structs.replace(envelope, **attributes)
+
+
+def _text(value: str) -> str:
+    return value.replace("\0", "\\0")
 
 
 async def dead_letter_list(store: Store, *, replayed: bool = False, limit: int = 1000) -> list[Any]:

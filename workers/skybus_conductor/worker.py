@@ -85,9 +85,11 @@ class Conductor:
             raise CloudError(f"the account {user!r} speaks as {source!r}", code="bus.impostor")
         if isinstance(message, Command) and user != self.user:
             raise CloudError(f"{source!r} gives orders to the conductor", code="bus.impostor")
-        host = getattr(message, "host", None)
-        if isinstance(message, Report) and host is not None and source.partition(".")[2] != host:
-            raise CloudError(f"{source!r} reports for the host {host!r}", code="bus.impostor")
+        if isinstance(message, Report):
+            kind, _, name = source.partition(".")
+            host, service = getattr(message, "host", name), message.TYPE.split(".")[1]
+            if (kind, name) != (service, host):
+                raise CloudError(f"{source!r} reports as {service} of the host {host!r}", code="bus.impostor")
 
     async def _collect(self, delivery: Delivery) -> Settlement:
         """Keep a dead letter where it can be listed and replayed."""

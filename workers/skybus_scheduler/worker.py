@@ -11,6 +11,7 @@ from skybus.bus.envelope import EVENTS, Envelope, Post
 from skybus.bus.message import Failed, Message, decode
 from skybus.bus.runner import Runner
 from skybus.bus.transport import Delivery, Queue, Transport, command_queue
+from skybus.errors import CloudError
 from skybus.ids import new_hex_id
 from skybus.messages.placement import Place, Placed, ProviderChanged
 from skybus.placement.claims import claim_held, claim_take
@@ -66,7 +67,7 @@ class Scheduler:
 
     async def _place(self, delivery: Delivery, message: Message) -> None:
         if not isinstance(message, Place):
-            return
+            raise CloudError(f"the scheduler has no use for a {message.TYPE}", code="bus.not-for-us")
         command_id = delivery.envelope.command_id
         wish = Wish(
             resources=message.resources,

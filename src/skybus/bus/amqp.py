@@ -98,13 +98,13 @@ class AmqpTransport:
 
     async def consume(self, queue: Queue, receive: Receive, *, prefetch: int) -> Consumer:
         consumer = _Consumer(self, queue, receive, prefetch)
-        self._consumers.append(consumer)
         await self._wait_up(self.config.publish_seconds)
         try:
             await consumer.begin()
         except _TROUBLE as error:
-            self._consumers.remove(consumer)
             raise BusError(f"consuming {queue.name}: {type(error).__name__}: {error}") from error
+        # From now on every new connection begins it again.
+        self._consumers.append(consumer)
         return consumer
 
     async def depth(self, queue: str) -> int | None:
@@ -181,9 +181,18 @@ class AmqpTransport:
                 raise
             except Exception as error:
                 log.warning("bus_connection_failed", reason=f"{type(error).__name__}: {error}")
+                await self._drop()
             self._up.clear()
             await asyncio.sleep(pause)
             pause = min(pause * 2, RECONNECT_SECONDS[1])
+
+    async def _drop(self) -> None:
+        """Close a connection that is only half set up."""
+        if self._connection is not None and not self._connection.is_closed:
+            try:
+                await asyncio.wait_for(self._connection.close(), CONNECT_SECONDS)
+            except _TROUBLE:
+                pass
 
     async def _lost(self) -> None:
         """Return when the present connection is gone."""

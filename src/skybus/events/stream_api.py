@@ -7,6 +7,7 @@ Every subscriber reads the log at its own pace, so a slow one is nobody's troubl
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import msgspec
 from aiohttp import web
@@ -35,7 +36,7 @@ async def stream(call: Call) -> web.StreamResponse:
     await response.prepare(call.request)
     await response.write(f": position {position}\n\n".encode())
     expires_at = call.caller.expires_at
-    while expires_at is None or expires_at > clock.now():
+    while not _over(call, expires_at):
         # A token that was revoked meanwhile ends the stream: the same check as for a new request.
         await call.dispatcher.authenticate(call.caller.token)
         rows, reached = await event_log.after(call.store, position, wanted)
@@ -45,6 +46,12 @@ async def stream(call: Call) -> web.StreamResponse:
             await response.write(b": still here\n\n")
         position = reached
     return response
+
+
+def _over(call: Call, expires_at: datetime | None) -> bool:
+    """Whether the token has expired, or this gateway is about to stop: the client goes on elsewhere."""
+    tail = call.store.tail
+    return (expires_at is not None and expires_at <= clock.now()) or (tail is not None and tail.closing)
 
 
 async def _something_new(call: Call, position: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import prometheus_client
@@ -53,7 +52,7 @@ class Part:
         await self.services.start(self.tail)
         dispatcher = self._dispatcher()
         server = web.Server(dispatcher.serve, access_log=None, keepalive_timeout=75)
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=self.config.worker.grace_seconds)
         await self._runner.setup()
         gateway = self.config.gateway
         await web.TCPSite(self._runner, gateway.host, gateway.port, reuse_port=True, backlog=1024).start()
@@ -62,8 +61,9 @@ class Part:
     async def stop(self) -> None:
         """Close the port, finish the requests in hand, then the rest."""
         self._started = False
+        await self.tail.close()
         if self._runner is not None:
-            await asyncio.wait_for(self._runner.cleanup(), self.config.worker.grace_seconds)
+            await self._runner.cleanup()
         await self.services.stop()
         await self.tail.stop()
         await self.relay.stop()

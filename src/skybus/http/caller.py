@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import ClassVar
 
-import msgspec
+from skybus.bus.message import Discreet
 
 
-class Caller(msgspec.Struct, frozen=True, kw_only=True):
+class Caller(Discreet, frozen=True, kw_only=True):
     """An authenticated caller and the scope it acts in. At most one of project, domain and system is set."""
+
+    SECRETS: ClassVar[tuple[str, ...]] = ("token",)
 
     user_id: str
     user_domain_id: str = "default"

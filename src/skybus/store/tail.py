@@ -62,6 +62,8 @@ class Tail:
         self._followers: dict[Follower, str] = {}
         self._subjects: dict[str, asyncio.Event] = {}
         self._moved = asyncio.Condition()
+        self.closing = False
+        """Whether whoever waits here should go home."""
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -70,6 +72,12 @@ class Tail:
         self.position = int(await self.store.fetchval(HEAD))
         self.caught_up_at = asyncio.get_running_loop().time()
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._read())]
+
+    async def close(self) -> None:
+        """Send everybody home who waits for the log to grow."""
+        self.closing = True
+        async with self._moved:
+            self._moved.notify_all()
 
     async def stop(self) -> None:
         """End both tasks."""
@@ -91,10 +99,10 @@ class Tail:
         """Return true as soon as the log goes beyond `position`, false after `timeout` seconds without."""
         try:
             async with asyncio.timeout(timeout), self._moved:
-                await self._moved.wait_for(lambda: self.position > position)
+                await self._moved.wait_for(lambda: self.position > position or self.closing)
         except TimeoutError:
             return False
-        return True
+        return not self.closing
 
     async def wait_for_subject(self, subject: str, timeout: float) -> None:
         """Return when an event about `subject` passes, or after `timeout` seconds."""
