@@ -12,6 +12,8 @@ from pathlib import Path
 
 KINDS = ("dnsmasq", "tgtd", "qemu-system", "libvirtd", "virtlogd", "beam.smp", "epmd", "postgres")
 """Programs of which no new one may be left after a test."""
+RUN_VARIABLE = "SKYBUS_TEST_RUN"
+"""Holds the name of the test run, in the environment of all that it starts."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,17 @@ def names(root: Path, text: str) -> bool:
     return re.search(rf"{re.escape(str(root))}(?![^/\s,:])", text) is not None
 
 
-def snapshot() -> dict[str, set[str]]:
-    """What there is on the machine now, by kind."""
+def snapshot(run: str = "") -> dict[str, set[str]]:
+    """What there is on the machine now, by kind. With `run`, only those processes that may be of that test run."""
     return {
         "namespace": {path.name for path in Path("/run/netns").glob("*")},
         "interface": set(interfaces()),
         "nft table": set(nft_tables()),
         "mount": set(mounts()),
         "loop device": {f"{device} {file}" for device, file in loop_devices().items()},
-        "process": {f"{pid} {words}" for pid, words in command_lines().items() if is_kind(words)},
+        "process": {
+            f"{pid} {words}" for pid, words in command_lines().items() if is_kind(words) and may_be_of(run, pid, words)
+        },
     }
 
 
@@ -61,9 +65,23 @@ def appeared(before: dict[str, set[str]], after: dict[str, set[str]]) -> list[st
 
 
 def is_kind(words: str) -> bool:
-    """Whether a command line is one of a daemon that a cloud starts."""
+    """Whether a command line is one of a daemon that a cloud starts. Postgres's children, who write what they do there,
+    are not counted: none outlives its parent."""
     program = words.split()[0].rpartition("/")[2] if words.split() else ""
-    return program.startswith(KINDS)
+    return program.startswith(KINDS) and not program.endswith(":")
+
+
+def may_be_of(run: str, pid: int, words: str) -> bool:
+    """Whether process `pid` may come from the test run `run`, whose name its children inherit.
+
+    Other people's daemons on the machine have another one, or none. A guest has none either: libvirt gives it a clean
+    environment, so any guest may be ours.
+    """
+    if not run or "qemu-system" in words.split()[0]:
+        return True
+    with contextlib.suppress(OSError):
+        return f"{RUN_VARIABLE}={run}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return False
 
 
 def command_lines() -> dict[int, str]:

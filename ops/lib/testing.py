@@ -84,6 +84,7 @@ def test(parts: Sequence[str], pytest_words: Sequence[str], *, strict: bool) -> 
     folder = Path(tempfile.mkdtemp(prefix="skytest-"))
     folder.chmod(0o711)
     run = Run([part for part in PARTS if part in parts], pytest_words, folder)
+    os.environ[leftovers.RUN_VARIABLE] = folder.name
     try:
         with stopped_politely():
             prepare(run)
@@ -253,7 +254,7 @@ def look_for_leftovers(run: Run, before: Mapping[str, set[str]], *, strict: bool
     print("\n== left-overs ".ljust(100, "="), flush=True)
     marks = [*run.marks, leftovers.Mark(run.folder, str(run.folder))]
     ours = sorted({line for mark in marks for line in leftovers.of(mark)})
-    new = [line for line in leftovers.appeared(dict(before), leftovers.snapshot()) if line not in ours]
+    new = [line for line in leftovers.appeared(dict(before), leftovers.snapshot(run.folder.name)) if line not in ours]
     result = Result("left-overs")
     for line in ours:
         print(f"  left behind: {line}")

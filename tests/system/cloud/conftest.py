@@ -1,4 +1,4 @@
-"""The running cloud, and a few guests in it that the tests share: each boot takes seconds."""
+"""The running cloud, and a few guests in it that the tests of a module share: each boot takes seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from made import ADDRESSES, CIDR, Made, delete_all
 from the_cloud import Cloud, Guest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
     """The cloud that SKYBUS_TEST_STATE names."""
     state = os.environ.get("SKYBUS_TEST_STATE")
@@ -25,13 +25,13 @@ def cloud() -> Iterator[Cloud]:
     found.sdk.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def mark() -> str:
     """Part of the names of everything that is made here."""
     return f"t{secrets.token_hex(3)}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def made(cloud: Cloud, mark: str) -> Iterator[Made]:
     """Filled by other fixtures, removed at the end."""
     things = Made()
@@ -41,7 +41,7 @@ def made(cloud: Cloud, mark: str) -> Iterator[Made]:
         cloud.sdk.compute.delete_keypair(mark, ignore_missing=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def keypair(cloud: Cloud, mark: str, made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The private half of a key pair that the cloud made."""
     path = tmp_path_factory.mktemp("keys") / "id"
@@ -50,7 +50,7 @@ def keypair(cloud: Cloud, mark: str, made: Made, tmp_path_factory: pytest.TempPa
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def image(cloud: Cloud, mark: str, made: Made, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A copy of the guest image, downloaded and uploaded again."""
     path = tmp_path_factory.mktemp("image") / "guest.qcow2"
@@ -60,7 +60,7 @@ def image(cloud: Cloud, mark: str, made: Made, tmp_path_factory: pytest.TempPath
     return made.image
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def networks(cloud: Cloud, mark: str, made: Made) -> dict[str, str]:
     """Two networks with the same addresses."""
     for name in ("a", "b"):
@@ -70,7 +70,7 @@ def networks(cloud: Cloud, mark: str, made: Made) -> dict[str, str]:
     return made.networks
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def guests(
     cloud: Cloud, mark: str, made: Made, keypair: Path, image: str, networks: dict[str, str]
 ) -> dict[str, Guest]:
@@ -98,19 +98,19 @@ def guests(
     return {name: guest.up() for name, guest in found.items()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def near(guests: dict[str, Guest]) -> Guest:
     """A guest."""
     return guests["near"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def far(guests: dict[str, Guest]) -> Guest:
     """Another guest on the same network."""
     return guests["far"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def elsewhere(guests: dict[str, Guest]) -> Guest:
     """A guest on another network."""
     return guests["elsewhere"]

@@ -74,6 +74,11 @@ class Cloud:
         sock = self.state / "hosts" / self.host / "libvirt" / "run" / "libvirt-sock"
         return run(["virsh", "-c", f"qemu+unix:///system?socket={sock}", *words])
 
+    def doctor(self) -> str:
+        """What `skybus doctor` says."""
+        words = [SKYBUS, "--config", self.state / "etc" / "skybus.toml", "doctor"]
+        return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False).stdout
+
     def traces(self, thing_id: str) -> list[str]:
         """Everything on the machine and in the database that still speaks of `thing_id`, history apart."""
         tap = "tap" + thing_id.replace("-", "")[-11:]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,16 @@ def test_left_overs_are_told_from_things_of_others() -> None:
 def test_what_appeared_is_named_by_kind() -> None:
     before = {"namespace": {"a"}, "mount": {"/"}}
     assert leftovers.appeared(before, {"namespace": {"a", "b"}, "mount": {"/"}}) == ["namespace: b"]
+
+
+def test_a_daemon_is_of_the_run_whose_name_it_inherited() -> None:
+    sleeper = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"]
+    with subprocess.Popen(sleeper, env={leftovers.RUN_VARIABLE: "run-1"}, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            assert leftovers.may_be_of("run-1", child.pid, "dnsmasq")
+            assert not leftovers.may_be_of("run-2", child.pid, "dnsmasq")
+            assert leftovers.may_be_of("run-2", child.pid, "/usr/bin/qemu-system-x86_64 -name guest")
+        finally:
+            child.kill()
