@@ -17,7 +17,7 @@ CREATE TABLE bus.outbox (
     time         timestamptz NOT NULL,
     body         text        NOT NULL,
     -- Written by a process that has no relay of its own: any relay takes it at once.
-    orphan       boolean     NOT NULL,
+    orphan       boolean     NOT NULL DEFAULT true,
     -- An event's number in the log; null until a relay has numbered it, and for every other message.
     position     bigint
 );

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from running import CONTROL, Running, running_workers
 
+from skybus import clock
 from skybus.bus.agent import CommandHandler
 from skybus.bus.envelope import ANSWERS, COMMANDS, CONDUCTOR, EVENTS, Envelope, Post, seal
 from skybus.bus.hosting import AgentServer
@@ -20,8 +21,8 @@ from skybus.bus.transport import command_queue
 from skybus.cli import look
 from skybus.errors import CommandTroubled
 from skybus.ids import new_id
-from skybus.messages.compute import DestroyGuest, GuestDestroyed, ServerCreated, ServerDeleted
-from skybus.messages.network import NetworkReport, UnplugPort
+from skybus.messages.compute import DestroyGuest, GuestDestroyed, HypervisorReport, ServerCreated, ServerDeleted
+from skybus.messages.network import UnplugPort
 from skybus.messages.placement import Place
 from skybus.messages.volume import RemoveVolume
 from skybus.store import Store
@@ -136,7 +137,17 @@ class Sulking:
         """Nothing to connect to."""
 
     async def report(self, *, started: bool) -> Report:
-        return NetworkReport(host=self.host, taken_at="2026-01-01T00:00:00Z", started=started)  # type: ignore[arg-type]
+        return HypervisorReport(
+            host=self.host,
+            taken_at=clock.now(),
+            started=started,
+            hypervisor_type="sulking",
+            hypervisor_version=1,
+            address="127.0.0.1",
+            vcpus=1,
+            memory_mib=1,
+            disk_gib=1,
+        )
 
     async def close(self) -> None:
         """Nothing to let go of."""
