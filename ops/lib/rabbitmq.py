@@ -134,7 +134,7 @@ class RabbitMQ:
     def write_ctl_script(self, path: Path) -> Path:
         """A small script that is rabbitmqctl for this node, for tests and operators."""
         lines = [f"export {key}='{value}'" for key, value in self.env().items()]
-        path.write_text("#!/bin/sh\n" + "\n".join(lines) + f'\nexec {PROGRAMS}/rabbitmqctl "$@"\n')
+        path.write_text("#!/bin/sh\n" + "\n".join(lines) + f'\nexec {PROGRAMS}/rabbitmqctl -q "$@"\n')
         path.chmod(0o700)
         return path
 
