@@ -57,7 +57,7 @@ class GuestFiles:
             await asyncio.to_thread(self.folder.mkdir, 0o711, parents=True, exist_ok=True)
             await cache.link(order.image, self.base)
             await self._make_disk(order)
-            if order.config_drive and not self.config_drive.exists():
+            if order.config_drive and order.metadata is not None and not self.config_drive.exists():
                 await write_config_drive(order.metadata, self.config_drive)
         except OSError as error:
             raise disk_error(error, "the guest's files") from error

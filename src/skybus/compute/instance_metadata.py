@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
 
@@ -12,7 +13,7 @@ from skybus.compute.servers import server_get
 from skybus.errors import NotFound
 from skybus.messages.compute import InstanceMetadata
 from skybus.messages.network import PlugPort
-from skybus.network.server_ports import ports_of_server
+from skybus.network.server_ports import cards_of_server
 from skybus.network.wiring import plug_order
 from skybus.store import Tx
 
@@ -20,19 +21,25 @@ ZONE = "SELECT zone FROM compute.host WHERE name = $1"
 
 
 async def instance_metadata(
-    tx: Tx, server_id: str, *, identity: InstanceIdentity | None = None, host: str | None = None
+    tx: Tx,
+    server_id: str,
+    *,
+    identity: InstanceIdentity | None = None,
+    host: str | None = None,
+    plugs: Sequence[PlugPort] | None = None,
 ) -> InstanceMetadata:
     """All of it, as the server and its ports are now; signed when there is an `identity` to sign with.
 
-    `host` is where the server is or will be, its own host when it is not given. Raises NotFound.
+    `host` is where the server is or will be, its own host when it is not given; `plugs` are the orders for its ports,
+    first card first, where the caller has them already. Raises NotFound.
     """
     server = await server_get(tx, server_id)
     if server["deleted"]:
         raise NotFound(f"Instance {server_id} could not be found.", code="server.not-found")
     host = host or server["host"]
     zone = (await tx.fetchval(ZONE, host) if host else None) or server["zone"] or DEFAULT_ZONE
-    ports = sorted(await ports_of_server(tx, server_id), key=lambda port: (port["card"], port["id"]))
-    plugs = [await plug_order(tx, port["id"], host or "", None) for port in ports]
+    if plugs is None:
+        plugs = [await plug_order(tx, card["id"], host or "", None) for card in await cards_of_server(tx, server_id)]
     document, signature = identity.sign(_identity(server, zone, plugs)) if identity is not None else ("", "")
     return InstanceMetadata(
         server_id=server_id,
@@ -64,7 +71,7 @@ def meta_data(server: Any, zone: str) -> dict[str, Any]:
     return document
 
 
-def network_data(plugs: list[PlugPort]) -> dict[str, Any]:
+def network_data(plugs: Sequence[PlugPort]) -> dict[str, Any]:
     """`network_data.json`: the cards, their networks, the name servers."""
     links: list[dict[str, Any]] = []
     networks: list[dict[str, Any]] = []
@@ -113,7 +120,7 @@ def _route(destination: str, gateway: str | None) -> dict[str, Any]:
     return {"network": str(network.network_address), "netmask": str(network.netmask), "gateway": gateway}
 
 
-def _identity(server: Any, zone: str, plugs: list[PlugPort]) -> dict[str, Any]:
+def _identity(server: Any, zone: str, plugs: Sequence[PlugPort]) -> dict[str, Any]:
     """What the cloud vouches for. `issued_at` is when it was true."""
     return {
         "instance_id": server["id"],

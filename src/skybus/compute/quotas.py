@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -59,7 +59,10 @@ def shown(version: tuple[int, int]) -> list[str]:
 
 async def quota_limits(store: Store | Tx, project_id: str, user_id: str = "") -> dict[str, int]:
     """What the project may own, or `user_id` in it: the user's own limits, else the project's, else the defaults."""
-    rows = await store.fetch(LIMITS, project_id, ["", user_id])
+    return _limits(await store.fetch(LIMITS, project_id, ["", user_id]))
+
+
+def _limits(rows: Iterable[Any]) -> dict[str, int]:
     limits = dict(DEFAULTS)
     for row in sorted(rows, key=lambda row: bool(row["user_id"])):
         limits[row["resource"]] = row["most"]
@@ -88,10 +91,12 @@ async def servers_fit(tx: Tx, project_id: str, user_id: str, wanted: Mapping[str
     Raises QuotaExceeded when it is fewer than `least`.
     """
     await tx.lock("quota", project_id)
-    project = await quota_limits(tx, project_id)
+    rows = await tx.fetch(LIMITS, project_id, ["", user_id])
+    project, mine = _limits(row for row in rows if not row["user_id"]), _limits(rows)
+    if all(limits[name] < 0 for limits in (project, mine) for name in wanted):
+        return most  # nothing is limited, so nothing needs counting
     used = await quota_used(tx, project_id)
     count = _fitting(project, used, wanted, most)
-    mine = await quota_limits(tx, project_id, user_id)
     if mine != project:
         count = min(count, _fitting(mine, await quota_used(tx, project_id, user_id), wanted, most))
     if count < least:

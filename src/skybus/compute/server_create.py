@@ -13,12 +13,13 @@ from skybus.compute.flavors import flavor_get
 from skybus.compute.hostnames import hostname_of
 from skybus.compute.server_asked import NetworkAsked, ServerAsked
 from skybus.compute.servers import server_insert
+from skybus.compute.spawn import place_order
 from skybus.compute.states import FIRST_TASK, State
 from skybus.errors import BadRequest, Forbidden, NotFound
 from skybus.ids import new_id
 from skybus.image.boot import image_for_boot
 from skybus.messages.compute import ServerRequested
-from skybus.saga.operations import operation_start
+from skybus.saga.operations import FirstOrder, operation_start
 from skybus.store import Tx
 
 GIB = 1024**3
@@ -55,9 +56,10 @@ async def servers_accept(tx: Tx, owner: Owner, asked: ServerAsked) -> Accepted:
     flavor = await _flavor(tx, owner, asked.flavor_id)
     image = await _image(tx, owner, asked.image_id, flavor)
     key = await _key(tx, owner, asked.key_name)
-    limits = await quotas.quota_limits(tx, owner.project_id, owner.user_id)
-    if 0 <= limits["metadata_items"] < len(asked.metadata):
-        raise Forbidden(f"Quota exceeded, too many metadata items: at most {limits['metadata_items']} are allowed.")
+    if asked.metadata:
+        limits = await quotas.quota_limits(tx, owner.project_id, owner.user_id)
+        if 0 <= limits["metadata_items"] < len(asked.metadata):
+            raise Forbidden(f"Quota exceeded, too many metadata items: at most {limits['metadata_items']} are allowed.")
     if asked.most > 1 and isinstance(asked.networks, list):
         _refuse_shared(asked.networks)
     wanted = {"instances": 1, "cores": flavor["vcpus"], "ram": flavor["memory_mib"]}
@@ -94,7 +96,8 @@ async def _one(tx: Tx, owner: Owner, asked: ServerAsked, common: dict[str, Any],
     await wiring.ports_asked(tx, owner.project_id, owner.is_admin, server, asked.networks)
     event = ServerRequested(server_id=server_id, name=name, flavor_id=server["flavor_id"], image_id=server["image_id"])
     tx.publish(event, project_id=owner.project_id)
-    await operation_start(tx, "server_create", resource_type="server", resource_id=server_id)
+    first = FirstOrder(to="scheduler", command=place_order(server))
+    await operation_start(tx, "server_create", resource_type="server", resource_id=server_id, first=first)
     return server
 
 

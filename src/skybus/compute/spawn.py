@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from skybus.compute.instance_identity import InstanceIdentity
 from skybus.compute.instance_metadata import instance_metadata
@@ -11,9 +12,22 @@ from skybus.errors import NotFound
 from skybus.image.boot import image_source
 from skybus.image.images import image_get
 from skybus.messages.compute import GuestPort, GuestVolume, InstanceMetadata, SpawnGuest
+from skybus.messages.placement import Place
 from skybus.network.server_ports import cards_of_server
 from skybus.network.wiring import tap_name
 from skybus.store import Tx
+
+
+def place_order(server: Any) -> Place:
+    """What a server's row asks of a host."""
+    wanted = {"VCPU": server["vcpus"], "MEMORY_MB": server["memory_mib"], "DISK_GB": server["disk_gib"]}
+    return Place(
+        consumer_id=server["id"],
+        project_id=server["project_id"],
+        kind="compute",
+        resources=wanted,
+        availability_zone=server["zone"],
+    )
 
 
 async def spawn_order(
@@ -36,7 +50,9 @@ async def spawn_order(
         raise NotFound(f"Instance {server_id} could not be found.", code="server.not-found")
     image = await image_get(tx, server["image_id"])
     cards = await cards_of_server(tx, server_id)
-    if metadata is None:
+    if not server["config_drive"]:
+        metadata = None  # the guest asks the metadata service, and that is on its host already
+    elif metadata is None:
         metadata = await instance_metadata(tx, server_id, identity=identity)
     return SpawnGuest(
         server_id=server_id,

@@ -98,7 +98,8 @@ class SpawnGuest(Command, frozen=True, kw_only=True):
     ports: list[GuestPort] = []
     volumes: list[GuestVolume] = []
     config_drive: bool = False
-    metadata: InstanceMetadata
+    metadata: InstanceMetadata | None = None
+    """What is on the config drive, when there is one."""
 
 
 class GuestDestroyed(Answer, frozen=True, kw_only=True):

@@ -88,6 +88,12 @@ async def plug_order(tx: Any, port_id: str, host: str, metadata: InstanceMetadat
     return PlugPort(port_id=row["id"], segment=segment, binding=binding)
 
 
+def plug_telling(order: PlugPort, metadata: InstanceMetadata) -> PlugPort:
+    """The same order, with what the metadata service is to tell the port's guest."""
+    binding = msgspec.structs.replace(order.binding, metadata=metadata)
+    return msgspec.structs.replace(order, binding=binding)
+
+
 def unplug_order(port_id: str, network_id: str) -> UnplugPort:
     """The order that removes a port from its host."""
     return UnplugPort(port_id=port_id, network_id=network_id, tap=tap_name(port_id))

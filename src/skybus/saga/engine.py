@@ -18,12 +18,12 @@ from skybus import clock
 from skybus.bus.context import Context, bound
 from skybus.bus.message import TYPES, Answer, Failed
 from skybus.errors import CloudError
-from skybus.ids import derived_id
 from skybus.messages.operations import OperationEnded
 from skybus.saga.operations import (
     ENDED,
     Awaited,
     Operation,
+    command_id_of,
     operation_lock,
     operation_next,
     operation_save,
@@ -210,7 +210,7 @@ class Engine:
         """Send the orders that have no answer yet; asked again, an order keeps its id."""
         awaiting = {}
         for order in orders:
-            command_id = derived_id(op.id, op.state, step.name, order.key)
+            command_id = command_id_of(op.id, op.state, step.name, order.key)
             known = op.awaiting.get(command_id)
             awaiting[command_id] = known or Awaited(key=order.key, to=order.to)
             if awaiting[command_id].answer_type is None:

@@ -11,9 +11,11 @@ import msgspec
 
 from skybus import clock
 from skybus.bus.context import current
+from skybus.bus.message import Command
 from skybus.errors import Conflict, Unavailable
-from skybus.ids import new_id
+from skybus.ids import derived_id, new_id
 from skybus.messages.operations import BeginOperation, InterruptOperation
+from skybus.saga.plans import PLANS
 from skybus.store import Store, Tx
 
 State = Literal["waiting", "running", "undoing", "done", "undone", "failed"]
@@ -32,8 +34,8 @@ SELECT id, kind FROM saga.operation
 WAITING = "SELECT id FROM saga.operation WHERE resource_type = $1 AND resource_id = $2 AND state = 'waiting'"
 INSERT = """
 INSERT INTO saga.operation (id, kind, project_id, user_id, request_id, resource_type, resource_id, exclusive, state,
-                            memo, deadline, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+                            memo, deadline, created_at, updated_at, step, attempt, awaiting)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15)
 """
 LOCK = f"SELECT {COLUMNS} FROM saga.operation WHERE id = $1 FOR UPDATE"
 GET = f"SELECT {COLUMNS} FROM saga.operation WHERE id = $1"
@@ -70,6 +72,18 @@ class Awaited(msgspec.Struct, kw_only=True):
     answer: Any = None
 
 
+class FirstOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """The order of an operation's first step, sent with the acceptance: it saves the conductor a turn.
+
+    It must be the one that the saga's own first step gives; asked again, the step gives it anew.
+    """
+
+    to: str
+    command: Command
+    seconds: float = 30.0
+    """Deadline of the first attempt."""
+
+
 class Operation(msgspec.Struct, kw_only=True):
     """Something that was accepted and will come to an end: one row."""
 
@@ -100,6 +114,11 @@ class Operation(msgspec.Struct, kw_only=True):
         return cls(**fields)
 
 
+def command_id_of(operation_id: str, state: State, step: str, key: str = "") -> str:
+    """The id of an order: the same each time that it is asked."""
+    return derived_id(operation_id, state, step, key)
+
+
 async def operation_start(
     tx: Tx,
     kind: str,
@@ -109,6 +128,7 @@ async def operation_start(
     memo: dict[str, Any] | None = None,
     interrupts: bool = False,
     exclusive: bool = True,
+    first: FirstOrder | None = None,
 ) -> str:
     """Accept an operation in the caller's transaction; answer its id.
 
@@ -128,14 +148,27 @@ async def operation_start(
                 return str(waiting)
             state = "waiting"
             tx.tell_conductor(InterruptOperation(operation_id=other["id"]), operation_id=other["id"])
-    return await _insert(tx, kind, resource_type, resource_id, memo or {}, exclusive, state)
+    return await _insert(
+        tx, kind, resource_type, resource_id, memo or {}, exclusive, state, first if state == "running" else None
+    )
 
 
 async def _insert(
-    tx: Tx, kind: str, resource_type: str, resource_id: str, memo: dict[str, Any], exclusive: bool, state: State
+    tx: Tx,
+    kind: str,
+    resource_type: str,
+    resource_id: str,
+    memo: dict[str, Any],
+    exclusive: bool,
+    state: State,
+    first: FirstOrder | None,
 ) -> str:
     context, now, operation_id = current(), clock.now(), new_id()
-    deadline = now + timedelta(seconds=BEGIN_SECONDS) if state == "running" else None
+    deadline = now + timedelta(seconds=first.seconds if first else BEGIN_SECONDS) if state == "running" else None
+    awaiting, command_id = {}, ""
+    if first is not None:
+        command_id = command_id_of(operation_id, "running", PLANS[kind][0])
+        awaiting[command_id] = msgspec.to_builtins(Awaited(key="", to=first.to))
     try:
         await tx.execute(
             INSERT,
@@ -151,10 +184,15 @@ async def _insert(
             memo,
             deadline,
             now,
+            0 if first else -1,
+            1 if first else 0,
+            awaiting,
         )
     except asyncpg.UniqueViolationError:
         raise Conflict(f"Another operation is in progress on this {resource_type}.") from None
-    if state == "running":
+    if first is not None:
+        tx.send(first.to, first.command, command_id=command_id, operation_id=operation_id)
+    elif state == "running":
         tx.tell_conductor(BeginOperation(operation_id=operation_id), operation_id=operation_id)
     return operation_id
 

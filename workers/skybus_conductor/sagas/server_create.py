@@ -11,14 +11,14 @@ from skybus.bus.message import Answer
 from skybus.compute.instance_metadata import instance_metadata
 from skybus.compute.server_life import server_booted, server_fail, server_placed, server_wired
 from skybus.compute.servers import server_get
-from skybus.compute.spawn import spawn_order
+from skybus.compute.spawn import place_order, spawn_order
 from skybus.messages.compute import DestroyGuest, GuestSpawned
-from skybus.messages.placement import Place, Placed
+from skybus.messages.placement import Placed
 from skybus.network.binding import port_bind, port_unbind
 from skybus.network.ports import port_move
-from skybus.network.server_ports import ports_of_server, ports_release
+from skybus.network.server_ports import cards_of_server, ports_of_server, ports_release
 from skybus.network.states import Cause
-from skybus.network.wiring import plug_order, unplug_order
+from skybus.network.wiring import plug_order, plug_telling, unplug_order
 from skybus.placement.claims import claim_release
 from skybus.saga.engine import INTERRUPTED
 from skybus.saga.operations import Operation
@@ -30,16 +30,7 @@ from skybus_conductor.peers import tell_peers
 
 async def place(tx: Tx, op: Operation) -> Sequence[Order]:
     """Ask for a host, and for the claim on it."""
-    server = await server_get(tx, op.resource_id)
-    wanted = {"VCPU": server["vcpus"], "MEMORY_MB": server["memory_mib"], "DISK_GB": server["disk_gib"]}
-    command = Place(
-        consumer_id=op.resource_id,
-        project_id=op.project_id,
-        kind="compute",
-        resources=wanted,
-        availability_zone=server["zone"],
-    )
-    return [Order(to="scheduler", command=command)]
+    return [Order(to="scheduler", command=place_order(await server_get(tx, op.resource_id)))]
 
 
 async def placed(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
@@ -109,11 +100,11 @@ def saga(cloud: Cloud) -> Saga:
     async def wire(tx: Tx, op: Operation) -> Sequence[Order]:
         """Plug every port, all at the same time; with it the host learns what its metadata service is to say."""
         host = op.memo["host"]
-        metadata = await instance_metadata(tx, op.resource_id, identity=cloud.identity, host=host)
-        return [
-            Order(to=f"network.{host}", command=await plug_order(tx, port["id"], host, metadata), key=port["id"])
-            for port in await ports_of_server(tx, op.resource_id)
-        ]
+        plugs = [await plug_order(tx, card["id"], host, None) for card in await cards_of_server(tx, op.resource_id)]
+        if not plugs:
+            return []
+        metadata = await instance_metadata(tx, op.resource_id, identity=cloud.identity, host=host, plugs=plugs)
+        return [Order(to=f"network.{host}", command=plug_telling(plug, metadata), key=plug.port_id) for plug in plugs]
 
     async def spawn(tx: Tx, op: Operation) -> Sequence[Order]:
         """Boot the guest, with a token that reads its image and nothing else."""
