@@ -113,14 +113,15 @@ async def test_a_command_to_nobody_does_not_hold_up_the_others(
 
 
 async def test_a_relay_is_woken_by_the_commit_of_another_process(
-    store: Store, transport: Flaky, heard: list[Delivery]
+    store: Store, transport: Flaky, heard: list[Delivery], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("skybus.store.relay.SWEEP_SECONDS", 60.0)
     relay = Relay(store, transport)
     await relay.start()
     store.on_owed = None  # as in a process that has no relay of its own
     try:
         await announce(store, "h1")
-        async with asyncio.timeout(0.9):  # sooner than the sweep
+        async with asyncio.timeout(20):  # sooner than the sweep
             while not heard:
                 await asyncio.sleep(0.01)
     finally:
