@@ -15,6 +15,7 @@ from skybus.bus.transport import BusError
 from skybus.config import Config, load
 from skybus.events import log as event_log
 from skybus.http.times import micros_z
+from skybus.network import agents
 from skybus.placement.inventory import providers
 from skybus.store import Store
 
@@ -62,16 +63,7 @@ async def _status(config: Config, store: Store, as_json: bool) -> int:
     from skybus_conductor.dead_letters import dead_letter_count
 
     picture: dict[str, Any] = {
-        "hosts": [
-            {
-                "kind": row["kind"],
-                "host": row["host"],
-                "up": row["up"],
-                "enabled": row["enabled"],
-                "last_seen": micros_z(row["last_seen"]),
-            }
-            for row in await providers(store)
-        ],
+        "hosts": await _hosts(store),
         "queues": await _queues(config, store),
         "outbox": await store.fetchval(OUTBOX),
         "dead_letters": await dead_letter_count(store),
@@ -92,6 +84,17 @@ async def _status(config: Config, store: Store, as_json: bool) -> int:
     for one in picture["operations"]:
         print(f"operation {one['id']} {one['kind']} {one['state']} step {one['step']} attempt {one['attempt']}")
     return 0
+
+
+async def _hosts(store: Store) -> list[dict[str, Any]]:
+    found = [(row["kind"], row["host"], row["up"], row["enabled"], row["last_seen"]) for row in await providers(store)]
+    for row in await agents.agents_all(store):
+        heard = row["heard_at"]
+        found.append(("network", row["host"], agents.alive(heard), row["admin_state_up"], heard))
+    return [
+        {"kind": kind, "host": host, "up": up, "enabled": enabled, "last_seen": micros_z(seen)}
+        for kind, host, up, enabled, seen in found
+    ]
 
 
 def _operation(row: Any) -> dict[str, Any]:

@@ -46,6 +46,7 @@ FROM = "FROM network.agent a LEFT JOIN network.host h ON h.host = a.host"
 GET = f"{SELECT} WHERE a.id = $1"
 UPDATE = "UPDATE network.agent SET description = $2, admin_state_up = $3 WHERE id = $1"
 DELETE = "DELETE FROM network.agent WHERE id = $1"
+EACH = "SELECT host, admin_state_up, heard_at FROM network.agent ORDER BY host"
 LAST = "SELECT ports, networks, taken_at FROM network.agent WHERE host = $1"
 
 
@@ -77,6 +78,11 @@ async def host_heard(tx: Any, host: str, address: str) -> list[str]:
 async def agent_last(store: Any, host: str) -> Any | None:
     """A host's last report (ports, networks, taken_at), for the reconciler; None when it never reported."""
     return await store.fetchrow(LAST, host)
+
+
+async def agents_all(store: Any) -> list[Any]:
+    """Every agent: host, admin_state_up, heard_at."""
+    return list(await store.fetch(EACH))
 
 
 async def agent_get(store: Any, agent_id: str) -> Any:
