@@ -177,6 +177,10 @@ class Store:
             elif owed:
                 await conn.execute(WAKE)
 
+    async def execute(self, sql: str) -> None:
+        """Run a script that brings its own transaction; it has no arguments."""
+        await self._pool.execute(sql)
+
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of one query, outside a transaction."""
         return list(await self._pool.fetch(sql, *args))
