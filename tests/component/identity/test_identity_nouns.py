@@ -63,8 +63,10 @@ async def test_bad_attributes_are_refused(cloud: Cloud) -> None:
 
 async def test_a_bad_id_is_not_found(cloud: Cloud) -> None:
     for noun in ("user", "project", "domain", "group", "role", "service", "endpoint", "region"):
-        for bad in ("%00", "a%00b", "..%2f..", "x" * 300, "%F0%9F%92%A9", "'--", "0" * 32):
+        for bad in ("..%2f..", "x" * 300, "%F0%9F%92%A9", "'--", "0" * 32):
             assert (await cloud.call("GET", f"/{noun}s/{bad}")).status == 404, (noun, bad)
+        for bad in ("%00", "a%00b"):
+            assert (await cloud.call("GET", f"/{noun}s/{bad}")).status == 400, (noun, bad)
 
 
 async def test_a_bad_query_is_a_bad_request(cloud: Cloud) -> None:
