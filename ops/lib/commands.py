@@ -106,3 +106,28 @@ def conformance_command() -> int:
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="how many tests at a time (2)")
     asked = parser.parse_args()
     return guarded(lambda: conform(State.here(), asked.lists, asked.regex, asked.workers))
+
+
+def lock_command() -> int:
+    """`ops/lock`."""
+    from .lock import ORDER, lock
+
+    parser = argparse.ArgumentParser(prog="ops/lock", description="Write the lock files under requirements/.")
+    parser.add_argument("names", nargs="*", choices=[*ORDER, []], metavar="NAME", help=f"of {', '.join(ORDER)}; all")
+    parser.add_argument("--upgrade", action="store_true", help="take the newest versions that fit")
+    asked = parser.parse_args()
+    return guarded(lambda: lock(list(asked.names), upgrade=asked.upgrade))
+
+
+def bench_command() -> int:
+    """`ops/bench`."""
+    from .bench import bench
+
+    parser = argparse.ArgumentParser(prog="ops/bench", description="Measure a simulated cloud of its own.")
+    parser.add_argument("--hosts", type=int, default=20, metavar="N", help="simulated hosts (20)")
+    parser.add_argument("--boots", default="200,1000", help="servers of each boot storm (200,1000)")
+    parser.add_argument("--seconds", default="5", help="length of each rate test (5)")
+    parser.add_argument("--out", help="write the figures there as JSON")
+    asked = parser.parse_args()
+    words = ["--boots", asked.boots, "--seconds", asked.seconds, *(["--out", asked.out] if asked.out else [])]
+    return guarded(lambda: bench(words, asked.hosts))

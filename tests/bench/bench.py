@@ -126,7 +126,7 @@ async def watching(cloud: Cloud) -> AsyncIterator[Watch]:
 
 
 async def in_flight(count: int, limit: int, work: Callable[[int], Awaitable[None]]) -> None:
-    """`count` calls, at most `limit` at a time."""
+    """`count` pieces of work, at most `limit` at a time."""
     numbers = iter(range(count))
 
     async def worker() -> None:
@@ -180,7 +180,7 @@ async def prepare(cloud: Cloud) -> dict[str, str]:
 
 
 async def boot(cloud: Cloud, watch: Watch, made: dict[str, str], count: int, limit: int) -> tuple[list[str], Any]:
-    """Servers to ACTIVE: ids, and the figures."""
+    """Servers to ACTIVE, `limit` of them at a time from request to ACTIVE: ids, and the figures."""
     asked: dict[str, float] = {}
     accepted: list[float] = []
 
@@ -194,12 +194,13 @@ async def boot(cloud: Cloud, watch: Watch, made: dict[str, str], count: int, lim
         }
         answer = await cloud.call("POST", "compute", "/servers", {"server": server})
         accepted.append((time.monotonic() - at) * 1000)
-        asked[answer["server"]["id"]] = at
+        id_ = answer["server"]["id"]
+        asked[id_] = at
+        await watch.until(lambda: id_ in created or id_ in failed, 600)
 
+    created, failed = watch.seen[CREATED], watch.seen[FAILED]
     began = time.monotonic()
     await in_flight(count, limit, create)
-    created, failed = watch.seen[CREATED], watch.seen[FAILED]
-    await watch.until(lambda: all(id_ in created or id_ in failed for id_ in asked), 600)
     wall = time.monotonic() - began
     times = [(created[id_] - at) * 1000 for id_, at in asked.items() if id_ in created]
     figures = {
