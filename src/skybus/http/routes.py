@@ -65,7 +65,7 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     request_id_headers: tuple[str, ...] = ("X-Openstack-Request-Id",)
     not_found: str = "The resource could not be found."
     lists_end_plainly: bool = False
-    """Whether `/things/` is a thing without an id, which does not exist, and not the list `/things`."""
+    """Whether `/things/` and `/things//action` name a thing without an id, which does not exist, and not `/things`."""
 
 
 def check_routes(apis: Iterable[Api], policy: Policy) -> None:
@@ -133,7 +133,7 @@ class Router:
         segments = _segments(path)
         api = self._api(segments)
         found = self._walk(self._root, segments, 0, ())
-        if found is None or (path.endswith("/") and api is not None and _lacks_id(api, found[0])):
+        if found is None or (api is not None and api.lists_end_plainly and _lacks_id(path, found[0])):
             return Match(api, {}, ())
         return Match(api, found[0].routes, found[1])
 
@@ -167,9 +167,11 @@ class Router:
         return api
 
 
-def _lacks_id(api: Api, node: _Node) -> bool:
-    """Whether a slash behind `node` begins an id. Behind a public document, such as a version's, it does not."""
-    if not api.lists_end_plainly or node.variable is None:
+def _lacks_id(path: str, node: _Node) -> bool:
+    """Whether an id is left out of `path`, which leads to `node`. A slash behind a public document begins no id."""
+    if "//" in path:
+        return True
+    if not path.endswith("/") or node.variable is None:
         return False
     return all(route.policy != PUBLIC for routes in node.routes.values() for route, _ in routes)
 

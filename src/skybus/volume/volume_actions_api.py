@@ -11,16 +11,17 @@ from skybus.http.call import Call, Reply
 from skybus.http.routes import Route
 from skybus.volume.forms import boolean, both
 from skybus.volume.volumes import volume_change
-from skybus.volume.volumes_api import locked_volume
+from skybus.volume.volumes_api import locked_volume, seen_volume
 
 Action = Callable[[Call, Mapping[str, Any]], Awaitable[Reply]]
 
 
 async def act(call: Call) -> Reply:
-    """POST .../action. Raises BadRequest for an action that this cloud does not have."""
+    """POST .../action. Raises NotFound, and BadRequest for an action that this cloud does not have."""
     [(name, asked)] = call.body.items()
     action = ACTIONS.get(name)
     if action is None:
+        await seen_volume(call, call.store, "volume:update")
         raise BadRequest(f"There is no such action: {name[:64]}")
     return await action(call, asked)
 

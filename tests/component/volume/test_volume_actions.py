@@ -35,4 +35,5 @@ async def test_an_action_that_cannot_be_is_refused_and_changes_nothing(cloud: Cl
     assert (await cloud.call("POST", path, good, token=BOB)).status == 404
     assert (await cloud.call("POST", path, good, token=READER)).status == 403
     assert (await cloud.call("POST", f"/volume/v3/volumes/{new_id()}/action", good)).status == 404
+    assert (await cloud.call("POST", f"/volume/v3/volumes/{new_id()}/action", {"os-nonsense": {}})).status == 404
     assert (await get(cloud, f"/volumes/{volume_id}")).body["volume"]["bootable"] == "false"

@@ -30,11 +30,19 @@ def test_a_slash_behind_a_list_is_an_id_left_out_where_the_api_says_so() -> None
         Route(method="GET", path="/v2/{project}/limits", handler=nothing, policy="x", body=NO_BODY),
         Route(method="GET", path="/v2/images", handler=nothing, policy="x", body=NO_BODY),
         Route(method="GET", path="/v2/images/{id}", handler=nothing, policy="x", body=NO_BODY),
+        Route(method="POST", path="/v2/images/{id}/actions", handler=nothing, policy="x", body=NO_BODY),
         Route(method="GET", path="/v2/schemas", handler=nothing, policy="x", body=NO_BODY),
     ]
     image = Api(name="image", prefix="/image", routes=routes, error_body=bodies.image, lists_end_plainly=True)
     router = Router([image])
-    for path, known in (("/v2/images", True), ("/v2/images/", False), ("/v2/", True), ("/v2/schemas/", True)):
+    for path, known in (
+        ("/v2/images//actions", False),
+        ("/v2/images//", False),
+        ("/v2/images", True),
+        ("/v2/images/", False),
+        ("/v2/", True),
+        ("/v2/schemas/", True),
+    ):
         assert bool(router.find(f"/image{path}").methods) == known, path
 
 
