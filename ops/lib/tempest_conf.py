@@ -102,7 +102,7 @@ def network(api: Api, aliases: list[str]) -> Sections:
             "api_extensions": aliases,
             "floating_ips": "router" in aliases,
             "port_security": "port-security" in aliases,
-            "ipv6_subnet_attributes": True,
+            "ipv6_subnet_attributes": False,
         },
     }
 
@@ -127,6 +127,7 @@ def storage(api: Api) -> Sections:
             "storage_protocol": "iSCSI",
             "vendor_name": "Skybus",
             "build_interval": 1,
+            "build_timeout": 60,
         },
         "volume-feature-enabled": dict.fromkeys(MISSING_OF_VOLUME, False) | {"api_extensions": volume_extensions(api)},
     }
