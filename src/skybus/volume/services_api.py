@@ -73,6 +73,7 @@ async def list_pools(call: Call) -> Reply:
         if detail:
             _, claimed = usage.get(row["host"], {}).get("DISK_GB", (0, 0))
             pool["capabilities"] = {
+                "vendor_name": "Skybus",
                 "volume_backend_name": BACKEND,
                 "storage_protocol": "iSCSI",
                 "total_capacity_gb": row["capacity_gib"],

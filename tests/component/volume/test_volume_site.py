@@ -77,6 +77,7 @@ async def test_pools_show_what_the_newest_report_said(cloud: Client) -> None:
     [pool] = (await get(cloud, "/scheduler-stats/get_pools?detail=true", ADMIN)).body["pools"]
     assert pool["name"] == "s1@skybus#pool"
     assert pool["capabilities"]["total_capacity_gb"] == 100
+    assert pool["capabilities"]["vendor_name"] == "Skybus"
     assert (await get(cloud, "/scheduler-stats/get_pools", ADMIN)).body == {"pools": [{"name": "s1@skybus#pool"}]}
     assert (await get(cloud, "/scheduler-stats/get_pools")).status == 403
 
