@@ -10,6 +10,7 @@ from skybus.compute.states import TASKS, Cause, State, after, status_of
 from skybus.errors import Conflict, NotFound
 from skybus.ids import is_uuid
 from skybus.messages.compute import ServerMoved, ServerUpdated
+from skybus.saga.operations import operation_start
 from skybus.store import Store, Tx
 
 COLUMNS = """s.id, s.number, s.project_id, s.user_id, s.name, s.hostname, s.description, s.state, s.task_state,
@@ -103,6 +104,8 @@ CHANGED = frozenset(
 )
 """What `server_change` may write: what has nothing to do with the server's life."""
 
+TOLD = frozenset(("name", "hostname", "metadata"))
+"""Attributes that a server's metadata service tells: its host must hear of a change."""
 DELETING = "deleting"
 
 
@@ -203,3 +206,6 @@ async def server_change(tx: Tx, server: Any, changed: Sequence[str] = (), **colu
     await tx.execute(sql, server["id"], clock.now(), *columns.values())
     event = ServerUpdated(server_id=server["id"], changed=list(changed) or sorted(columns))
     tx.publish(event, project_id=server["project_id"])
+    if columns.keys() & TOLD and server["host"] is not None:
+        id_ = server["id"]
+        await operation_start(tx, "server_refresh", resource_type="server", resource_id=id_, exclusive=False)

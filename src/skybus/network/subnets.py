@@ -11,6 +11,7 @@ from skybus.network import errors
 from skybus.network.dhcp import dhcp_follow
 from skybus.network.pools import Cidr, checked_pools, cidr_of, default_pools
 from skybus.network.subnet_rules import Shape, changed_shape
+from skybus.network.wiring import hosts_refresh
 
 COLUMNS = """
     s.id, s.network_id, s.project_id, s.name, s.description, s.cidr::text AS cidr, family(s.cidr) AS ip_version,
@@ -120,6 +121,7 @@ async def subnet_update(tx: Any, subnet_id: str, asked: dict[str, Any]) -> Subne
         return row
     await tx.execute(UPDATE, subnet_id, *(new[column] for column in _CHANGEABLE), clock.now())
     tx.publish(SubnetUpdated(subnet_id=subnet_id, changed=changed), project_id=row["project_id"])
+    await hosts_refresh(tx, row["network_id"])
     if "enable_dhcp" in changed:
         await dhcp_follow(tx, row["network_id"])
     return await subnet_get(tx, subnet_id)

@@ -9,6 +9,7 @@ import msgspec
 from skybus.messages.compute import InstanceMetadata
 from skybus.messages.network import PlugPort, PortBinding, Segment, Subnet, UnplugPort, UpdatePeers
 from skybus.network import errors
+from skybus.saga.operations import operation_start
 
 TAP_LETTERS = 11
 """How much of a port's id is in its tap's name: the kernel takes 15 letters. It is the id's end, for it begins with
@@ -119,6 +120,11 @@ async def peers_changed(tx: Any, network_id: str) -> list[tuple[str, UpdatePeers
         )
         for row in rows
     ]
+
+
+async def hosts_refresh(tx: Any, network_id: str) -> None:
+    """Have the network's hosts brought up to date with what the caller's transaction changes."""
+    await operation_start(tx, "network_refresh", resource_type="network", resource_id=network_id, exclusive=False)
 
 
 async def ports_expected_on(store: Any, host: str) -> list[Any]:

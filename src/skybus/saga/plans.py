@@ -14,6 +14,8 @@ PLANS: Mapping[str, tuple[str, ...]] = {
     "server_stop": ("power_off",),
     "server_reboot": ("reboot",),
     "server_console": ("read",),
+    "server_refresh": ("tell",),
+    "network_refresh": ("tell",),
     "volume_create": ("place", "make"),
     "volume_delete": ("remove", "forget"),
     "volume_attach": ("export", "plug"),

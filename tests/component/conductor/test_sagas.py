@@ -106,6 +106,22 @@ async def read_the_console(cloud: SmallCloud, server_id: str) -> str:
     return server_id
 
 
+async def label_it(cloud: SmallCloud, server_id: str) -> str:
+    answer = await cloud.client.call(
+        "POST", f"/compute/v2.1/servers/{server_id}/metadata", {"metadata": {"role": "web"}}
+    )
+    assert answer.status == 200, answer
+    return server_id
+
+
+async def name_a_name_server(cloud: SmallCloud, server_id: str) -> str:
+    subnets = (await cloud.client.call("GET", "/network/v2.0/subnets")).body["subnets"]
+    change = {"subnet": {"dns_nameservers": ["10.0.0.53"]}}
+    answer = await cloud.client.call("PUT", f"/network/v2.0/subnets/{subnets[0]['id']}", change)
+    assert answer.status == 200, answer
+    return server_id
+
+
 # --- volumes
 
 
@@ -195,6 +211,14 @@ CASES = [
         undone=is_now("ACTIVE"),
     ),
     Case(kind="server_console", arrange=a_server, act=read_the_console, done=is_now("ACTIVE"), undone=is_now("ACTIVE")),
+    Case(kind="server_refresh", arrange=a_server, act=label_it, done=is_now("ACTIVE"), undone=is_now("ACTIVE")),
+    Case(
+        kind="network_refresh",
+        arrange=a_server,
+        act=name_a_name_server,
+        done=is_now("ACTIVE"),
+        undone=is_now("ACTIVE"),
+    ),
     Case(
         kind="volume_create",
         arrange=nothing,

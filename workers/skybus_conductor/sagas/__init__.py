@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from skybus.saga.saga import Saga
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.sagas import (
+    network_refresh,
     server_console,
     server_create,
     server_delete,
     server_reboot,
+    server_refresh,
     server_start,
     server_stop,
     volume_attach,
@@ -26,6 +28,8 @@ MODULES = (
     server_stop,
     server_reboot,
     server_console,
+    server_refresh,
+    network_refresh,
     volume_create,
     volume_delete,
     volume_attach,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from skybus.bus.message import Answer
-from skybus.compute.instance_metadata import instance_metadata
 from skybus.compute.server_life import server_booted, server_fail, server_placed, server_wired
 from skybus.compute.servers import server_get
 from skybus.compute.spawn import place_order, spawn_order
@@ -16,9 +15,9 @@ from skybus.messages.compute import DestroyGuest, GuestSpawned
 from skybus.messages.placement import Placed
 from skybus.network.binding import port_bind, port_unbind
 from skybus.network.ports import port_move
-from skybus.network.server_ports import cards_of_server, ports_of_server, ports_release
+from skybus.network.server_ports import ports_of_server, ports_release
 from skybus.network.states import Cause
-from skybus.network.wiring import plug_order, plug_telling, unplug_order
+from skybus.network.wiring import unplug_order
 from skybus.placement.claims import claim_release
 from skybus.saga.engine import INTERRUPTED
 from skybus.saga.operations import Operation
@@ -26,6 +25,7 @@ from skybus.saga.saga import Order, Saga, Step
 from skybus.store import Tx
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.peers import tell_peers
+from skybus_conductor.sagas.plugging import plug_orders
 
 
 async def place(tx: Tx, op: Operation) -> Sequence[Order]:
@@ -99,12 +99,7 @@ def saga(cloud: Cloud) -> Saga:
 
     async def wire(tx: Tx, op: Operation) -> Sequence[Order]:
         """Plug every port, all at the same time; with it the host learns what its metadata service is to say."""
-        host = op.memo["host"]
-        plugs = [await plug_order(tx, card["id"], host, None) for card in await cards_of_server(tx, op.resource_id)]
-        if not plugs:
-            return []
-        metadata = await instance_metadata(tx, op.resource_id, identity=cloud.identity, host=host, plugs=plugs)
-        return [Order(to=f"network.{host}", command=plug_telling(plug, metadata), key=plug.port_id) for plug in plugs]
+        return await plug_orders(tx, cloud, op.resource_id, op.memo["host"])
 
     async def spawn(tx: Tx, op: Operation) -> Sequence[Order]:
         """Boot the guest, with a token that reads its image and nothing else."""
