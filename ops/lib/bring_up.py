@@ -197,6 +197,8 @@ class BringUp:
 
     def first_things(self) -> str:
         """What a server needs."""
+        if self.had_first_server():
+            return "made before"
         api = first_server.Api(self.state, self.ports["gateway"])
         if self.shape.real:
             self.image_id = first_server.image_ensure(api, guest_image.image(), "qcow2")
@@ -207,14 +209,27 @@ class BringUp:
         return ""
 
     def first_server(self) -> str:
-        """The server itself."""
+        """The server itself. Once there was one, it is its users': stopped or deleted, it stays so."""
         api = first_server.Api(self.state, self.ports["gateway"])
+        if self.had_first_server():
+            found = first_server.server_find(api)
+            return f"made before, {found['status']}" if found else "made before, deleted since"
         self.server_id = first_server.server_ensure(api, self.image_id, self.network_id)
-        return first_server.server_wait(api, self.server_id)
+        address = first_server.server_wait(api, self.server_id)
+        if not self.shape.real:
+            self.state.remember(first_server=True)
+        return address
+
+    def had_first_server(self) -> bool:
+        """Whether this cloud had its first server already."""
+        return bool(self.state.facts().get("first_server"))
 
     def login_prompt(self) -> str:
         """The proof that a guest really runs."""
+        if self.had_first_server():
+            return "shown before"
         first_server.prompt_wait(first_server.Api(self.state, self.ports["gateway"]), self.server_id)
+        self.state.remember(first_server=True)
         return ""
 
 
