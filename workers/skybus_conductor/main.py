@@ -9,8 +9,7 @@ from skybus.compute.instance_identity import InstanceIdentity
 from skybus.config import Config
 from skybus.identity.keys import Keys
 from skybus.identity.tokens import Tokens
-from skybus.store import Store
-from skybus.store.relay import Relay
+from skybus.store.part import WorkerPart
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.worker import Conductor
 
@@ -34,32 +33,9 @@ def cloud_of(config: Config) -> Cloud:
     )
 
 
-class Part:
+class Part(WorkerPart):
     """The store, the relay and a conductor."""
 
     def __init__(self, config: Config, transport: Transport) -> None:
-        self.config = config
-        self.transport = transport
-        self.store = Store(config.need_database(), "conductor")
-        self.relay = Relay(self.store, transport)
-        self.conductor = Conductor(self.store, transport, cloud_of(config), user=CONTROL_USER)
-        self._started = False
-
-    @property
-    def ready(self) -> bool:
-        return self._started and self.transport.connected
-
-    async def start(self) -> None:
-        """Database, bus, relay, then work."""
-        await self.store.open()
-        await self.transport.open()
-        await self.relay.start()
-        await self.conductor.start(prefetch=self.config.bus.prefetch)
-        self._started = True
-
-    async def stop(self) -> None:
-        """The other way round."""
-        await self.conductor.stop(self.config.worker.grace_seconds)
-        await self.relay.stop()
-        await self.transport.close()
-        await self.store.close()
+        super().__init__("conductor", config, transport)
+        self.worker = Conductor(self.store, transport, cloud_of(config), user=CONTROL_USER)
