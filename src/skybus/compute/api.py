@@ -67,6 +67,7 @@ def api() -> Api:
         prefix=versions.PREFIX,
         routes=[*versions.ROUTES, *_routes()],
         error_body=bodies.compute,
+        lists_end_plainly=True,
         versions=versions.VERSIONS,
         request_id_headers=REQUEST_ID_HEADERS,
     )
@@ -79,6 +80,7 @@ def legacy_api() -> Api:
         prefix=versions.LEGACY_PREFIX,
         routes=[*versions.LEGACY_ROUTES, *_routes()],
         error_body=bodies.compute,
+        lists_end_plainly=True,
         versions=versions.LEGACY,
         request_id_headers=REQUEST_ID_HEADERS,
     )

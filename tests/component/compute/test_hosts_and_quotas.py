@@ -156,7 +156,14 @@ async def test_a_version_out_of_range_is_not_acceptable_and_the_one_spoken_is_to
 
 
 async def test_what_left_or_never_came_is_not_found(compute: Compute) -> None:
-    for path in ("/images", "/os-floating-ips", "/os-security-groups", "/os-networks", "/nonsense"):
+    for path in (
+        "/os-simple-tenant-usage/",
+        "/images",
+        "/os-floating-ips",
+        "/os-security-groups",
+        "/os-networks",
+        "/nonsense",
+    ):
         assert (await compute.call("GET", path)).status == 404
 
 
