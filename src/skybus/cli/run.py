@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     def make() -> Part:
         return AllInOne(config) if name == "all" else part_of(name, config)
 
-    return run(name, config, make, netlink=name in AGENTS)
+    return run(name, config, make, netlink=name in AGENTS and config.network.driver == "linuxbridge")
 
 
 def part_of(name: str, config: Config, broker: MemoryBroker | None = None) -> Part:

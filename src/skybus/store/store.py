@@ -31,6 +31,11 @@ SELECT *, $14::boolean
               $9::text[], $10::text[], $11::text[], $12::timestamptz[], $13::text[])
 RETURNING id, message_id
 """
+SETTINGS = {
+    # Our statements are short and come again and again: planning each anew costs more than the best plan saves.
+    "jit": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 WAKE = "SELECT pg_notify('skybus_outbox', '')"
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
@@ -139,7 +144,7 @@ class Store:
                 reset=_leave_as_it_is,
                 command_timeout=self.config.statement_seconds,
                 timeout=10,
-                server_settings={"application_name": self.source, "jit": "off"},
+                server_settings={**SETTINGS, "application_name": self.source},
             )
         except (OSError, TimeoutError, asyncpg.PostgresError) as error:
             raise Unavailable(f"connecting to the database: {type(error).__name__}: {error}") from error
