@@ -41,6 +41,8 @@ def conform(state: State, names: Sequence[str], regex: str, workers: int) -> int
             work.mkdir(exist_ok=True)
             tempest_conf.write(state, int(port), work)
             (work / ".stestr.conf").write_text(STESTR.format(tempest_folder()))
+            if not (work / ".stestr").exists():
+                run([venv.program("stestr"), "init"], "making the store of Tempest's results", timeout=60, cwd=work)
     wanted = [] if regex else as_tempest_names(work, chosen(names or SERVICES))
     return run_tempest(work, wanted, regex, workers)
 
