@@ -38,6 +38,9 @@ class Reader(testtools.StreamResult):  # type: ignore[misc]
         super().__init__()
         self.outcomes: dict[str, Outcome] = {}
         self.classes: dict[str, Outcome] = {}
+        """Those whose tests did not run."""
+        self.dirty: dict[str, Outcome] = {}
+        """Those whose tests ran, and that could not clean up."""
         self.began: dict[str, datetime] = {}
         self.texts: dict[str, bytes] = defaultdict(bytes)
 
@@ -61,7 +64,7 @@ class Reader(testtools.StreamResult):  # type: ignore[misc]
         """Note it, and show it."""
         whole = CLASS.fullmatch(test_id)
         if whole and outcome.status != "success":
-            self.classes.setdefault(whole[2], outcome)
+            (self.classes if whole[1] == "setUpClass" else self.dirty).setdefault(whole[2], outcome)
         elif not whole:
             self.outcomes[test_id] = outcome
         mark = {"success": "ok", "skip": "skip", "xfail": "ok"}.get(outcome.status, "FAILED")
@@ -76,9 +79,9 @@ class Reader(testtools.StreamResult):  # type: ignore[misc]
             outcome = self.classes.get(family, Outcome("fail", "it did not run: this Tempest has no such test"))
             result.setdefault(test, outcome)
         for name, outcome in self.classes.items():
-            if outcome.status in BAD or not any(test.startswith(f"{name}.") for test in result):
+            if not any(test.startswith(f"{name}.") for test in result):
                 result[f"{name} (class)"] = outcome
-        return result
+        return result | {f"{name} (cleaning up)": outcome for name, outcome in self.dirty.items()}
 
 
 def service_of(test: str) -> str:
