@@ -96,6 +96,8 @@ async def _run(name: str, config: Config, make: Callable[[], Part]) -> int:
         # What was imported and built by now lives to the end: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        # Requests and messages make few cycles; looking for them at every 700th object is work for nothing.
+        gc.set_threshold(20_000, 20, 20)
         log.info("started", worker=name, pid=os.getpid())
         await stop.wait()
         log.info("stopping", worker=name)

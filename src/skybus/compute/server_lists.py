@@ -212,7 +212,10 @@ async def _matched(call: Call, sql: str, args: list[Any]) -> list[Any]:
     """The rows of a query with a caller's regular expression in it, which must not keep the database busy."""
     try:
         async with call.transaction() as tx:
-            await tx.execute(f"SET LOCAL statement_timeout = {MATCH_MILLISECONDS}")
+            # Planned with the caller's expression in it, a wrong one is found even where there is nothing to match.
+            await tx.execute(
+                f"SET LOCAL statement_timeout = {MATCH_MILLISECONDS}; SET LOCAL plan_cache_mode = force_custom_plan"
+            )
             rows: list[Any] = await tx.fetch(sql, *args)
     except (asyncpg.InvalidRegularExpressionError, asyncpg.QueryCanceledError):
         raise BadRequest("A filter is no regular expression that can be matched.") from None

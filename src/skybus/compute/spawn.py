@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from skybus.compute.instance_identity import InstanceIdentity
@@ -33,14 +33,14 @@ def place_order(server: Any) -> Place:
 async def spawn_order(
     tx: Tx,
     server_id: str,
-    image_token: str,
+    issue_image_token: Callable[[str], str],
     gateway_url: str,
     *,
     metadata: InstanceMetadata | None = None,
     identity: InstanceIdentity | None = None,
     volumes: Sequence[GuestVolume] = (),
 ) -> SpawnGuest:
-    """The order for the server as it is now. `image_token` must be good for its image alone.
+    """The order for the server as it is now. `issue_image_token` makes a token that is good for one image alone.
 
     `metadata` is what `instance_metadata` answered, where the caller has it already. Raises NotFound when the server
     or its image is gone, BadRequest when the image has no data any more.
@@ -61,7 +61,7 @@ async def spawn_order(
         vcpus=server["vcpus"],
         memory_mib=server["memory_mib"],
         disk_gib=server["disk_gib"],
-        image=image_source(image, gateway_url, image_token),
+        image=image_source(image, gateway_url, issue_image_token(image.id)),
         ports=[
             GuestPort(port_id=card["id"], tap=tap_name(card["id"]), mac=card["mac"], mtu=card["mtu"]) for card in cards
         ],

@@ -95,7 +95,7 @@ async def servers_with_address(store: Store, pattern: str, version: int, project
     pairs = [(id_, one.address) for id_, several in found.items() for one in several if one.version == version]
     try:
         async with store.transaction() as tx:
-            await tx.execute("SET LOCAL statement_timeout = 2000")
+            await tx.execute("SET LOCAL statement_timeout = 2000; SET LOCAL plan_cache_mode = force_custom_plan")
             rows = await tx.fetch(MATCHING, [id_ for id_, _ in pairs], [address for _, address in pairs], pattern)
     except (asyncpg.InvalidRegularExpressionError, asyncpg.QueryCanceledError):
         raise BadRequest("The filter on addresses is no regular expression that can be matched.") from None

@@ -122,7 +122,7 @@ async def test_a_guest_learns_who_it_is_and_the_cloud_vouches_for_it(
     identity = InstanceIdentity.load(tmp_path_factory.mktemp("keys"))
     async with compute.store.transaction() as tx:
         told = await instance_metadata(tx, server_id, identity=identity)
-        order = await spawn_order(tx, server_id, "image-token", "http://cloud.test", metadata=told)
+        order = await spawn_order(tx, server_id, lambda _: "image-token", "http://cloud.test", metadata=told)
     assert told.meta_data["uuid"] == server_id
     assert told.meta_data["public_keys"] == {"k": key["keypair"]["public_key"]}
     assert told.meta_data["meta"] == {"r": "1"}

@@ -103,9 +103,9 @@ def saga(cloud: Cloud) -> Saga:
 
     async def spawn(tx: Tx, op: Operation) -> Sequence[Order]:
         """Boot the guest, with a token that reads its image and nothing else."""
-        server = await server_get(tx, op.resource_id)
-        token = cloud.issue_image_token(server["image_id"])
-        order = await spawn_order(tx, op.resource_id, token, cloud.gateway_url, identity=cloud.identity)
+        order = await spawn_order(
+            tx, op.resource_id, cloud.issue_image_token, cloud.gateway_url, identity=cloud.identity
+        )
         return [Order(to=f"compute.{op.memo['host']}", command=order)]
 
     return Saga(
