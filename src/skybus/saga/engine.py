@@ -149,10 +149,16 @@ class Engine:
             return
         op.attempt += 1
         log.info("step_asked_again", operation=op.id, step=step.name, attempt=op.attempt, state=op.state)
-        if op.state == "running":
-            await self._ask(tx, op, step, await _orders(step.do, tx, op))
-        else:
+        if op.state == "undoing":
             await self._back(tx, op, saga)
+            return
+        orders = await _orders(step.do, tx, op)
+        if orders:
+            await self._ask(tx, op, step, orders)
+        else:
+            # What was to be asked has gone meanwhile: nothing to wait for.
+            op.awaiting = {}
+            await self._forward(tx, op, saga)
 
     async def _failed(self, tx: Tx, op: Operation, saga: Saga, problem: dict[str, Any]) -> None:
         """A step, or an undo, said no: ask again later when that could help, else give up."""

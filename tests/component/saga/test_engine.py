@@ -179,6 +179,23 @@ async def test_an_order_without_an_answer_is_asked_again_under_its_id_and_then_g
     assert list(await sent(store)) == ["una"]
 
 
+async def test_a_step_that_has_nothing_to_ask_any_more_is_stepped_over(store: Store, world: World) -> None:
+    there = ["it"]
+
+    async def do(tx: Tx, op: Operation) -> Sequence[Order]:
+        return [Order(to="worker", command=Work(what=what)) for what in there]
+
+    vanishing = Saga(kind="test_make", steps=(Step(name="a", do=do), world.step("c")))
+    engine = Engine(store, {"test_make": vanishing})
+    operation = await accept(store)
+    await engine.begin(operation)
+    there.clear()
+    await later(31)
+    await engine.sweep()
+    assert await state(store, operation) == "done"
+    assert world.done == ["c:"]
+
+
 async def test_trouble_is_asked_again_after_a_pause(store: Store, engine: Engine) -> None:
     operation = await accept(store)
     await engine.begin(operation)
