@@ -89,6 +89,12 @@ class Unavailable(CloudError):
     code, status, retry, title = "service.unavailable", 503, True, "Service Unavailable"
 
 
+class Outage(Unavailable):
+    """What everybody here needs is away for now: whoever can, waits for it. It says nothing about what was asked."""
+
+    code = "service.outage"
+
+
 class CommandRefused(CloudError):
     """An agent or the scheduler will not carry out a command, now or ever: the saga unwinds."""
 

@@ -14,7 +14,7 @@ from skybus.bus.envelope import ANSWERS, CONDUCTOR, DEAD
 from skybus.bus.message import Answer, Command, Message, Report
 from skybus.bus.runner import Runner
 from skybus.bus.transport import BusError, Delivery, Queue, Settlement, Transport
-from skybus.errors import CloudError
+from skybus.errors import CloudError, Outage
 from skybus.messages.operations import BeginOperation, InterruptOperation
 from skybus.saga.engine import Engine
 from skybus.store import Store
@@ -96,7 +96,7 @@ class Conductor:
         try:
             async with self.store.transaction() as tx:
                 await dead_letter_insert(tx, delivery)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (Outage, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("dead_letter_waits", reason=str(error))
             await asyncio.sleep(1)
             return Settlement.RETRY

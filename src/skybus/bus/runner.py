@@ -12,12 +12,15 @@ from skybus.bus.context import Context, bound
 from skybus.bus.envelope import ANSWERS, CONDUCTOR, Envelope, Post, seal
 from skybus.bus.message import TYPES, Command, Failed, Message, decode
 from skybus.bus.transport import Consumer, Delivery, Queue, Settlement, Transport
-from skybus.errors import CloudError
+from skybus.errors import CloudError, Outage
 
 log = structlog.get_logger()
 
 RETRY_SECONDS = (0.1, 5.0)
 """First and longest pause before a message is given back, so that its deliveries are not burnt in an instant."""
+
+OUTAGE_SECONDS = (0.2, 2.0)
+"""First and longest pause before a message is handled again that only an outage kept from being handled."""
 
 Handler = Callable[[Delivery, Message], Awaitable[None]]
 """Makes the effect of a message durable. A `CloudError` says whether another try could help."""
@@ -53,7 +56,7 @@ class Runner:
             except CloudError as error:
                 return await self._refuse(delivery, error)
             try:
-                await self.handler(delivery, message)
+                await self._handle(delivery, message)
             except CloudError as error:
                 if not error.retry:
                     return await self._refuse(delivery, error)
@@ -64,6 +67,19 @@ class Runner:
                 return Settlement.DONE
             await asyncio.sleep(min(RETRY_SECONDS[0] * 2**delivery.deliveries, RETRY_SECONDS[1]))
             return Settlement.RETRY
+
+    async def _handle(self, delivery: Delivery, message: Message) -> None:
+        """Handle, and sit an outage out with the message in hand: giving it back would count against a message that
+        nothing is wrong with, and a few seconds without the database would send all that passes to the dead letters."""
+        pause = OUTAGE_SECONDS[0]
+        while True:
+            try:
+                await self.handler(delivery, message)
+                return
+            except Outage as error:
+                log.warning("message_waits", code=error.code, reason=error.reason)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, OUTAGE_SECONDS[1])
 
     async def _refuse(self, delivery: Delivery, error: CloudError) -> Settlement:
         """To the dead letters; whoever waits for the answer to a command hears why."""

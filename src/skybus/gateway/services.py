@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from skybus.config import Config
+from skybus.errors import CloudError
 from skybus.identity.service import Identity
 from skybus.image.store_fs import FsStore
 from skybus.image.sweep import sweep_images
@@ -68,6 +69,6 @@ class Services:
         while True:
             try:
                 await sweep_images(self.store, self.images)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (CloudError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("image_sweep_failed", reason=str(error))
             await asyncio.sleep(IMAGE_SWEEP_SECONDS)

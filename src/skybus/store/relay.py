@@ -24,6 +24,7 @@ import structlog
 from skybus import clock
 from skybus.bus.envelope import COMMANDS, EVENTS, Envelope, Post
 from skybus.bus.transport import BusError, Transport, Unroutable
+from skybus.errors import Outage
 from skybus.store.store import Store
 
 log = structlog.get_logger()
@@ -34,7 +35,9 @@ SWEEP_SECONDS = 1.0
 """Between two looks for what was left behind."""
 ABANDONED_SECONDS = 3.0
 """A row that is older was left behind by a process that died, or could not send."""
-DELETE_SECONDS = 0.02
+NUMBER_SECONDS = 0.005
+"""Events that are owed within this time are numbered by one statement."""
+DELETE_SECONDS = 0.1
 """Rows of messages that were sent within this time are deleted by one statement."""
 
 _NUMBER = """
@@ -86,7 +89,7 @@ DELETE_SOON = """
 BEGIN; SET LOCAL synchronous_commit TO off; DELETE FROM bus.outbox WHERE id IN ({ids}); COMMIT
 """
 
-_PASSING = (BusError, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_PASSING = (BusError, Outage, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Owed = tuple[int, Post]
 """A row of the outbox: its id, and the message."""
@@ -153,6 +156,8 @@ class Relay:
             await self._publish([(id_, _placed(post, id_)) for id_, post in owed])
 
     async def _send_events(self) -> None:
+        if self._tasks:
+            await asyncio.sleep(NUMBER_SECONDS)
         while self._events:
             owed, self._events = self._events[:BATCH], self._events[BATCH:]
             rows = await self.store.fetch(NUMBER_OWN, [id_ for id_, _ in owed])

@@ -18,7 +18,7 @@ import structlog
 from skybus.bus.envelope import ANSWERS, COMMANDS, CONDUCTOR, EVENTS, Post, seal
 from skybus.bus.message import Command, Event, Message
 from skybus.config import Database
-from skybus.errors import Unavailable
+from skybus.errors import CloudError, Outage, Unavailable
 from skybus.store.tail import Tail
 
 log = structlog.get_logger()
@@ -39,6 +39,16 @@ SETTINGS = {
 WAKE = "SELECT pg_notify('skybus_outbox', '')"
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
+_STOPPING = (asyncpg.AdminShutdownError, asyncpg.CrashShutdownError)
+_DOWN = (
+    *_STOPPING,
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+)
+"""What connecting to a database that stops, starts or is not there ends in."""
 Row = Any
 """An asyncpg.Record: columns by name and by number."""
 
@@ -161,17 +171,37 @@ class Store:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
         """A connection of the pool, for the few that need one. What was changed for its session ends with it."""
-        async with self._pool.acquire(timeout=self.config.statement_seconds) as conn:
+        async with self._borrowed() as conn:
             try:
                 yield conn
             finally:
-                if not conn.is_closed():
+                if not _is_gone(conn):
                     await conn.reset(timeout=5)
 
     @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[Any]:
+        """A connection, back in the pool afterwards. Raises Outage when the database is away, or goes away meanwhile;
+        what was being committed then may be there or not."""
+        try:
+            conn = await self._pool.acquire(timeout=self.config.statement_seconds)
+        except _DOWN as error:
+            raise Outage("The database does not answer at the moment.") from error
+        try:
+            yield conn
+        except CloudError:
+            raise
+        except Exception as error:
+            if _is_gone(conn) or isinstance(error, _STOPPING):
+                raise Outage("The database went away meanwhile.") from error
+            raise
+        finally:
+            await self._pool.release(conn)
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
-        """A transaction; it commits, with its messages, when the block ends without an error."""
-        async with self._pool.acquire(timeout=self.config.statement_seconds) as conn:
+        """A transaction; it commits, with its messages, when the block ends without an error. Raises Outage when the
+        database is away."""
+        async with self._borrowed() as conn:
             tx = Tx(conn, self.source)
             async with conn.transaction():
                 yield tx
@@ -184,19 +214,31 @@ class Store:
 
     async def execute(self, sql: str) -> None:
         """Run a script that brings its own transaction; it has no arguments."""
-        await self._pool.execute(sql)
+        async with self._borrowed() as conn:
+            await conn.execute(sql)
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of one query, outside a transaction."""
-        return list(await self._pool.fetch(sql, *args))
+        async with self._borrowed() as conn:
+            return list(await conn.fetch(sql, *args))
 
     async def fetchrow(self, sql: str, *args: Any) -> Row | None:
         """The first row of one query, or None."""
-        return await self._pool.fetchrow(sql, *args)
+        async with self._borrowed() as conn:
+            return await conn.fetchrow(sql, *args)
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
         """The first column of the first row of one query, or None."""
-        return await self._pool.fetchval(sql, *args)
+        async with self._borrowed() as conn:
+            return await conn.fetchval(sql, *args)
+
+
+def _is_gone(conn: Any) -> bool:
+    """Whether the connection has ended. The pool takes one that ended back by itself, and then it answers nothing."""
+    try:
+        return bool(conn.is_closed())
+    except asyncpg.InterfaceError:
+        return True
 
 
 async def _leave_as_it_is(conn: Any) -> None:

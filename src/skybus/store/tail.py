@@ -14,6 +14,8 @@ import asyncpg
 import msgspec
 import structlog
 
+from skybus.errors import Outage
+
 if TYPE_CHECKING:
     from skybus.store.store import Store
 
@@ -22,7 +24,7 @@ log = structlog.get_logger()
 CHANNEL = "skybus_events"
 SWEEP_SECONDS = 0.5
 """How late an event may be noticed when no NOTIFY arrives."""
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.02
 """Wake-ups within this time are answered by one look."""
 
 HEAD = "SELECT position FROM bus.event_head"
@@ -124,7 +126,7 @@ class Tail:
                         await conn.execute("SELECT 1", timeout=5)
             except asyncio.CancelledError:
                 raise
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (Outage, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("tail_not_listening", reason=str(error))
                 await asyncio.sleep(1)
 
@@ -140,7 +142,7 @@ class Tail:
                 await self._catch_up()
             except asyncio.CancelledError:
                 raise
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (Outage, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("tail_not_reading", reason=str(error))
 
     async def _catch_up(self) -> None:

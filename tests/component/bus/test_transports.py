@@ -12,7 +12,7 @@ from skybus.bus.envelope import ANSWERS, COMMANDS, CONDUCTOR, DEAD, EVENTS, Post
 from skybus.bus.message import Message
 from skybus.bus.runner import Runner
 from skybus.bus.transport import Delivery, Queue, Settlement, Unroutable, command_queue
-from skybus.errors import CommandRefused, CommandTroubled
+from skybus.errors import CommandRefused, CommandTroubled, Outage
 from skybus.messages.compute import GuestDestroyed, HostChanged, StartGuest
 from support.buses import Broker, amqp_broker, memory_broker
 
@@ -166,6 +166,24 @@ async def test_the_runner_retries_trouble_and_buries_refusals(broker: Broker) ->
     await until(lambda: len(dead.got) == 1 and tries.count("troubled") == 2 and "fine" in tries)
     assert tries.count("refused") == 1
     await runner.stop(5)
+
+
+async def test_an_outage_is_sat_out_with_the_message_in_hand_and_does_not_count_against_it(broker: Broker) -> None:
+    transport, dead, tries = broker.opened[0], Keeper(), []
+
+    async def handle(delivery: Delivery, message: Message) -> None:
+        tries.append(delivery.deliveries)
+        if len(tries) <= 4:
+            raise Outage("the database is away")
+
+    runner = Runner(transport, "compute.h1", handle)
+    await runner.consume(WORKER, prefetch=4)
+    await transport.consume(DEAD_LETTERS, dead, prefetch=1)
+    await transport.publish([order()])
+    await until(lambda: len(tries) == 5)
+    assert tries == [0] * 5
+    await runner.stop(5)
+    assert (await transport.depth(WORKER.name), dead.got) == (0, [])
 
 
 async def test_a_message_that_cannot_be_understood_is_buried_and_the_sender_of_a_command_hears_why(
