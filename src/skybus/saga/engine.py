@@ -17,7 +17,7 @@ import structlog
 from skybus import clock
 from skybus.bus.context import Context, bound
 from skybus.bus.message import TYPES, Answer, Failed
-from skybus.errors import CloudError
+from skybus.errors import CloudError, Outage
 from skybus.messages.operations import OperationEnded
 from skybus.saga.operations import (
     ENDED,
@@ -26,6 +26,7 @@ from skybus.saga.operations import (
     command_id_of,
     operation_lock,
     operation_next,
+    operation_postpone,
     operation_save,
     operations_due,
 )
@@ -36,6 +37,8 @@ log = structlog.get_logger()
 
 BACKOFF_SECONDS = (0.5, 60.0)
 """First and longest pause before a step that failed for now is asked again."""
+UNMOVED_SECONDS = 10.0
+"""Until a sweep tries again to move an operation that it could not move."""
 INTERRUPTED = "operation.interrupted"
 TIMED_OUT = "operation.timed-out"
 
@@ -91,10 +94,17 @@ class Engine:
         await self._turn(operation_id, move)
 
     async def sweep(self) -> int:
-        """Move every operation whose deadline has passed; answer how many there were."""
+        """Move every operation whose deadline has passed; answer how many there were. One that cannot be moved does not
+        keep the others waiting: it is looked at again later. Raises Outage when the database is away."""
         due = await operations_due(self.store)
         for operation_id in due:
-            await self._turn(operation_id, self._late)
+            try:
+                await self._turn(operation_id, self._late)
+            except Outage:
+                raise
+            except Exception as error:
+                log.exception("operation_not_moved", operation=operation_id, reason=f"{type(error).__name__}: {error}")
+                await operation_postpone(self.store, operation_id, clock.now() + timedelta(seconds=UNMOVED_SECONDS))
         return len(due)
 
     # --- one turn of one operation

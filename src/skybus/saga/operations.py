@@ -55,6 +55,9 @@ SELECT id FROM saga.operation
  WHERE state IN ('running', 'undoing') AND deadline <= $1
  ORDER BY deadline LIMIT $2
 """
+POSTPONE = """
+UPDATE saga.operation SET deadline = $2 WHERE id = $1 AND deadline < $2 AND state IN ('running', 'undoing')
+"""
 AWAITS = """
 SELECT state = 'running' AND awaiting ? $2 FROM saga.operation WHERE id = $1 FOR SHARE
 """
@@ -257,6 +260,12 @@ async def operation_next(tx: Tx, ended: Operation) -> None:
 async def operations_due(store: Store, limit: int = 200) -> list[str]:
     """Ids of operations whose deadline has passed, most overdue first."""
     return [row["id"] for row in await store.fetch(DUE, clock.now(), limit)]
+
+
+async def operation_postpone(store: Store, operation_id: str, deadline: datetime) -> None:
+    """Let an operation be due at `deadline` and no earlier."""
+    async with store.transaction() as tx:
+        await tx.execute(POSTPONE, operation_id, deadline)
 
 
 async def operation_wait(store: Store, operation_id: str, timeout: float) -> Operation:

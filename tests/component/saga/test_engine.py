@@ -254,3 +254,28 @@ async def test_an_operation_whose_first_message_was_lost_is_begun_by_the_sweep(s
     await later(6)
     await engine.sweep()
     assert list(await sent(store)) == ["a"]
+
+
+async def test_an_operation_that_cannot_be_moved_keeps_no_other_waiting(
+    store: Store, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(tx: Tx, op: Operation) -> Sequence[Order]:
+        raise ZeroDivisionError
+
+    engine = Engine(
+        store,
+        {
+            "test_make": Saga(kind="test_make", steps=(Step(name="a", do=crash),)),
+            "test_drop": Saga(kind="test_drop", steps=(world.step("drop"),)),
+        },
+    )
+    crashing = await accept(store)
+    unknown = await accept(store, "test_nobody_knows", "r2")
+    sound = await accept(store, "test_drop", "r3")
+    later = clock.now() + timedelta(seconds=6)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert await engine.sweep() == 3
+    assert [await state(store, one) for one in (crashing, unknown, sound)] == ["running", "running", "done"]
+    assert await engine.sweep() == 0, "they are looked at again later, not at once"
+    later += timedelta(seconds=60)
+    assert await engine.sweep() == 2
