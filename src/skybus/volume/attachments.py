@@ -240,7 +240,7 @@ async def attachment_finish(tx: Any, attachment_id: str, device: str | None = No
 
 async def attachment_give_up(tx: Any, attachment_id: str) -> None:
     """The server did not get the volume, which is available again. Content to find nothing."""
-    row = await tx.fetchrow(GET, attachment_id)
+    row = await _held(tx, attachment_id)
     if row is not None:
         await tx.execute(REMOVE, attachment_id)
         await volume_move(tx, row["volume_id"], Cause.ATTACH_FAILED)
@@ -248,7 +248,7 @@ async def attachment_give_up(tx: Any, attachment_id: str) -> None:
 
 async def attachment_keep(tx: Any, attachment_id: str) -> None:
     """The server did not let go: `in-use` as before. Content to find nothing."""
-    row = await tx.fetchrow(GET, attachment_id)
+    row = await _held(tx, attachment_id)
     if row is not None:
         await tx.execute(STATE, attachment_id, "attached")
         await volume_move(tx, row["volume_id"], Cause.DETACH_FAILED)
@@ -256,7 +256,7 @@ async def attachment_keep(tx: Any, attachment_id: str) -> None:
 
 async def attachment_remove(tx: Any, attachment_id: str) -> None:
     """The server does not have the volume any more, which is available. Content to find nothing."""
-    row = await tx.fetchrow(GET, attachment_id)
+    row = await _held(tx, attachment_id)
     if row is None:
         return
     await tx.execute(REMOVE, attachment_id)
@@ -271,6 +271,16 @@ async def attachment_end(tx: Any, attachment_id: str) -> None:
     await attachment_remove(tx, attachment_id)
     if row is not None and row["delete_on_termination"]:
         await volume_delete_start(tx, row["volume_id"])
+
+
+async def _held(tx: Any, attachment_id: str) -> Any | None:
+    """The attachment's row, its volume locked, or None. A server's deletion and a detachment may both end it: the later
+    one finds nothing, and the volume's row is locked first as everywhere."""
+    row = await tx.fetchrow(GET, attachment_id)
+    if row is None:
+        return None
+    await volume_get(tx, row["volume_id"], lock=True)
+    return await tx.fetchrow(GET, attachment_id)
 
 
 async def _with_target(tx: Any, attachment_id: str) -> Any:

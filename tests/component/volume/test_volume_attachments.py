@@ -173,6 +173,27 @@ async def test_a_volume_that_goes_with_its_server_is_deleted_with_it(cloud: Clie
     assert [tuple(row) for row in running] == [("volume_delete", goes)]
 
 
+async def test_a_server_that_is_deleted_while_its_volume_is_detached_ends_the_attachment_once(
+    cloud: Client, store: Store
+) -> None:
+    volume_id, server_id = await available(cloud, store), new_id()
+    attachment_id = await attach(store, volume_id, server_id)
+
+    async def end_too() -> None:
+        async with store.transaction() as tx:
+            await attachment_end(tx, attachment_id)
+
+    async with store.transaction() as tx:
+        await attachment_remove(tx, attachment_id)
+        other = asyncio.create_task(end_too())
+        async with asyncio.timeout(10):
+            while not await store.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+    await other
+    assert await status(store, volume_id) == "available"
+    assert (await event_types(store)).count("volume.detached") == 1
+
+
 async def test_attachments_are_shown_without_what_the_hosts_share(cloud: Client, store: Store) -> None:
     """Security classes 5 and 18: no password in any answer or event, and no way to end an attachment from here."""
     volume_id, server_id = await available(cloud, store), new_id()
