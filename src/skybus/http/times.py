@@ -23,9 +23,12 @@ def micros(moment: datetime | None) -> str | None:
 
 
 def parse(text: str, name: str = "time") -> datetime:
-    """An ISO 8601 time, in UTC unless it says otherwise. Raises BadRequest that names the parameter."""
+    """An ISO 8601 time, in UTC unless it says otherwise. Raises BadRequest that names the parameter.
+
+    The first and the last hours of the calendar have no name in UTC when they are said with an offset: refused too.
+    """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise BadRequest(f"Invalid {name}: {text[:64]!r} is not an ISO 8601 time.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
