@@ -103,10 +103,10 @@ async def attach_volume(call: Call) -> Reply:
 
 async def update_attachment(call: Call) -> Reply:
     """From 2.85 on: say whether the volume goes with the server. Exchanging the volume is not offered."""
+    row = await seen(call)
     asked, volume_id = call.body["volumeAttachment"], call.args["volume_id"]
     if call.version < UPDATE_SINCE or asked["volumeId"].lower() != volume_id:
         raise Conflict(f"Volume {volume_id[:64]} is not migrating; this call exchanges volumes that are.")
-    row = await seen(call)
     one = await _attachment(call, row["id"])
     fixed = {"id": one["volume_id"], "serverId": row["id"], "device": one["device"], "tag": one["tag"]}
     for field, value in fixed.items():
