@@ -1,0 +1,84 @@
+"""A simulated cloud of processes that belongs to one test: brought up, shaken, asked how it is, and removed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+REPO = Path(__file__).resolve().parents[3]
+SKYBUS = Path(sys.executable).with_name("skybus")
+SHAPE = ("--simulated", "--workers", "--hosts", "4", "--gateways", "1", "--no-client")
+AT_WORK = "SELECT kind, state, step, resource_id FROM saga.operation WHERE state IN ('waiting', 'running', 'undoing')"
+
+
+class ShakenCloud:
+    """One cloud in the folder `state`."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    async def up(self) -> None:
+        """Bring it up, or whatever of it is dead."""
+        await self._program(REPO / "ops" / "up", *SHAPE)
+
+    async def down(self) -> None:
+        """Remove it with all that it made."""
+        await self._program(REPO / "ops" / "down", "--purge")
+
+    def kill(self, *names: str) -> None:
+        """SIGKILL: no goodbyes. By the pid that the cloud recorded, of a process that it started."""
+        for name in names:
+            os.kill(int((self.state / "run" / f"{name}.pid").read_text().split()[0]), signal.SIGKILL)
+
+    async def rows(self, sql: str) -> list[dict[str, Any]]:
+        """What the database says."""
+        config = tomllib.loads((self.state / "etc" / "skybus.toml").read_text())
+        db = await asyncpg.connect(config["database"]["dsn"], timeout=10)
+        try:
+            return [dict(row) for row in await db.fetch(sql, timeout=10)]
+        finally:
+            await db.close()
+
+    async def doctor(self) -> list[str]:
+        """What `skybus doctor` finds wrong."""
+        said = await self._program(
+            SKYBUS, "--config", self.state / "etc" / "skybus.toml", "doctor", "--json", good=(0, 1)
+        )
+        return [" ".join(row.values()) for row in json.loads(said)["disagreements"]]
+
+    async def _program(self, *words: str | Path, good: tuple[int, ...] = (0,), seconds: float = 150) -> str:
+        """What a program prints. Raises AssertionError with it when the program fails, TimeoutError."""
+        child = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "SKYBUS_STATE": str(self.state)},
+        )
+        try:
+            out, err = await asyncio.wait_for(child.communicate(), seconds)
+        finally:
+            if child.returncode is None:
+                child.terminate()
+                await child.wait()
+        assert child.returncode in good, f"{words} ended with {child.returncode}: {(out + err).decode()[-3000:]}"
+        return out.decode()
+
+
+async def empty(what: str, look: Callable[[], Awaitable[list[Any]]], seconds: float) -> None:
+    """Wait until `look` finds nothing; fail after `seconds` with what it still finds."""
+    end = time.monotonic() + seconds
+    while found := await look():
+        assert time.monotonic() < end, f"after {seconds:.0f} s there still are {what}: {found[:10]}"
+        await asyncio.sleep(0.5)
