@@ -57,7 +57,7 @@ class OwnedCloud:
         asked = {"auth": {"identity": identity, "scope": {"project": {"id": project_id}}}}
         answer = await self.client.call("POST", "/identity/v3/auth/tokens", asked, token=None)
         assert answer.status == 201, answer
-        return answer.headers["X-Subject-Token"]
+        return str(answer.headers["X-Subject-Token"])
 
     async def user(self, project_id: str, role: str) -> tuple[str, str]:
         """A new user with a role on a project, and a token of it."""
