@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
 
 from skybus.bus.context import Context, bound
 from skybus.bus.envelope import ANSWERS, CONDUCTOR, Envelope, Post, seal
-from skybus.bus.message import TYPES, Command, Failed, Message, decode
+from skybus.bus.message import TYPES, Failed, Message, decode
 from skybus.bus.transport import Consumer, Delivery, Queue, Settlement, Transport
 from skybus.errors import CloudError, Outage
 
@@ -116,11 +116,3 @@ async def answer(transport: Transport, source: str, command: Envelope, message: 
     """Send `message` to the conductor as the answer to `command`; return when the broker has it."""
     envelope = seal(message, source, command_id=command.command_id)
     await transport.publish([Post(exchange=ANSWERS, key=CONDUCTOR, envelope=envelope)])
-
-
-def is_command(message: Message) -> bool:
-    """Whether somebody waits for an answer."""
-    return isinstance(message, Command)
-
-
-__all__: Sequence[str] = ["Handler", "Runner", "answer", "context_of", "is_command", "understood"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from skybus.errors import BadRequest
 from skybus.http.call import Call
-from skybus.http.paging import Page, page_of
 
 MAX_LIMIT = 1000
 """Rows of one page at most."""
@@ -29,11 +28,6 @@ def whole(text: str, name: str) -> int:
     if not digits.isascii() or not digits.isdecimal() or len(digits) > 9:
         raise BadRequest(f"Invalid {name} filter [{text[:32]}]: it is not a number.")
     return int(text)
-
-
-def newest_first(call: Call, keys: dict[str, str], default: str = "created_at") -> Page:
-    """The page of a list whose newest rows come first unless the request says otherwise. Raises BadRequest."""
-    return page_of(call, keys=keys, default_sort=default, default_up=False, max_limit=MAX_LIMIT)
 
 
 def only_known(call: Call, names: frozenset[str]) -> None:

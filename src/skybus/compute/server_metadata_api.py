@@ -18,7 +18,6 @@ TAGS = "os_compute_api:os-server-tags:"
 TAGS_SINCE: Version = (2, 26)
 MOST_TAGS = 50
 LONGEST_TAG = 60
-LONGEST_VALUE = 255
 
 
 async def _rewrite(call: Call, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:

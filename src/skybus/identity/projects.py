@@ -68,14 +68,6 @@ async def project_find(db: Any, project_id: str) -> Row | None:
     return await db.fetchrow(GET, project_id)
 
 
-async def project_get(db: Any, project_id: str) -> Row:
-    """The project or domain. Raises NotFound."""
-    row = await db.fetchrow(GET, project_id)
-    if row is None:
-        raise missing("project", project_id)
-    return row
-
-
 async def project_by_name(db: Any, domain_id: str, name: str) -> Row | None:
     """The project called `name` in a domain, or None."""
     return await db.fetchrow(BY_NAME, domain_id, name)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
-CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 NESTED = frozenset({"ovf", "ova", "docker", "compressed"})
 """Containers whose data is an archive around the disk, so that the disk's own header cannot be seen."""
 STRUCTURED = frozenset({"qcow2", "vmdk", "vhd", "vhdx", "vdi"})

@@ -51,7 +51,6 @@ UPDATE network.port
 DELETE = "DELETE FROM network.port WHERE id = $1"
 STATUS = "SELECT status, project_id FROM network.port WHERE id = $1 FOR NO KEY UPDATE"
 MOVE = "UPDATE network.port SET status = $2, revision = revision + 1, updated_at = $3 WHERE id = $1"
-TOUCH = "UPDATE network.port SET revision = revision + 1, updated_at = $2 WHERE id = $1"
 
 DHCP = "network:dhcp"
 Port = Any
