@@ -12,8 +12,8 @@ import structlog
 
 from skybus import clock
 from skybus.compute.hosts import hosts_silent
-from skybus.compute.servers import server_get
-from skybus.errors import CloudError, NotFound
+from skybus.compute.server_life import servers_hostless
+from skybus.errors import CloudError
 from skybus.placement.claims import claim_consumers, claim_release
 from skybus.placement.inventory import providers_silent
 from skybus.store import Store, Tx
@@ -57,20 +57,10 @@ async def silent_hosts(tx: Tx) -> None:
 
 async def orphaned_claims(tx: Tx) -> None:
     """Release the claims of servers that are gone and on which nothing works."""
-    rows = await claim_consumers(tx, "compute")
-    ids = [row["consumer_id"] for row in rows]
-    working = await busy(tx, "server", ids)
-    for consumer_id in ids:
-        if consumer_id in working:
-            continue
-        try:
-            server = await server_get(tx, consumer_id)
-            gone = server["deleted"] or server["host"] is None
-        except NotFound:
-            gone = True
-        if gone:
-            log.warning("claim_of_nobody", consumer=consumer_id)
-            await claim_release(tx, consumer_id)
+    ids = await servers_hostless(tx, [row["consumer_id"] for row in await claim_consumers(tx, "compute")])
+    for consumer_id in set(ids) - await busy(tx, "server", ids):
+        log.warning("claim_of_nobody", consumer=consumer_id)
+        await claim_release(tx, consumer_id)
 
 
 SWEEPS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skybus import clock
@@ -18,6 +18,11 @@ FAULT_CODE = 500
 EXPECTED = """
 SELECT id, project_id, host, state, task_state, power_state, updated_at FROM compute.server
  WHERE NOT deleted AND host = $1 ORDER BY id
+"""
+
+HOSTLESS = """
+SELECT asked.id FROM unnest($1::uuid[]) AS asked (id) LEFT JOIN compute.server s ON s.id = asked.id
+ WHERE s.id IS NULL OR s.deleted OR s.host IS NULL
 """
 
 
@@ -166,3 +171,8 @@ async def server_power_seen(tx: Tx, server_id: str, host: str, power_state: Powe
 async def servers_expected(store: Store | Tx, host: str) -> list[Any]:
     """What should be on `host`: rows with id, project_id, host, state, task_state, power_state."""
     return await store.fetch(EXPECTED, host)
+
+
+async def servers_hostless(store: Store | Tx, server_ids: Sequence[str]) -> list[str]:
+    """Those of the ids whose servers are on no host: gone, given up, or never there."""
+    return [row["id"] for row in await store.fetch(HOSTLESS, list(server_ids))]
