@@ -22,6 +22,10 @@ BINDINGS, STORE, BUS, HOST, IMAGE = "libvirt bindings", "Postgres", "RabbitMQ", 
 SCHEMA, ADMIN, QUEUES, CLIENT = "database schema", "admin, roles, catalog, flavors", "queues", "openstack client"
 FIRST, SERVER, PROMPT = "image, network, key pair", "first server ACTIVE", "login prompt on its console"
 CLOUD_GROUPS = ("python", "build", "control", "host", "guest image")
+FEW_HOSTS = 50
+"""Their queues are made faster than our processes load."""
+SECONDS_PER_HOST = 0.5
+"""What each host may add to a deadline: three queues, three agents' first reports."""
 LESS_ENVIRONMENT = {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"}
 
 
@@ -50,6 +54,7 @@ class BringUp:
         self.ports: dict[str, int] = {}
         self.files: dict[str, Path] = {}
         self.image_id = self.network_id = self.server_id = ""
+        self.patience = 120 + SECONDS_PER_HOST * self.shape.hosts
 
     def prepare(self) -> None:
         """All that is quick: look at the machine, choose ports, write the files. Raises Trouble."""
@@ -88,6 +93,8 @@ class BringUp:
             # Not [BUS]: our processes load while RabbitMQ does, and wait for their queues by themselves.
             needs = [ENVIRONMENT, *ground] if service.is_agent else [ADMIN]
             needs += [HOST, BINDINGS] if service.is_agent and self.shape.real else []
+            # Agents that look for a thousand queues again and again keep the broker from making them.
+            needs += [QUEUES] if service.is_agent and self.shape.hosts > FEW_HOSTS else []
             plan.add(service.name, lambda service=service: self.start(service, plan), needs)
         self.plan_finish(plan)
         return plan
@@ -128,7 +135,9 @@ class BringUp:
 
     def rabbitmq(self) -> RabbitMQ | None:
         """The bus, in a cloud of processes."""
-        return RabbitMQ(self.state, self.ports, self.shape.accounts()) if self.shape.processes else None
+        if not self.shape.processes:
+            return None
+        return RabbitMQ(self.state, self.ports, self.shape.accounts(), self.shape.hosts)
 
     def need_rabbitmq(self) -> RabbitMQ:
         """The bus of a cloud that has one."""
@@ -154,7 +163,7 @@ class BringUp:
     def skybus(self, *words: str | Path) -> str:
         """Run a command of ours to its end."""
         run(
-            [venv.program("skybus"), *words], f"skybus {words[0]}", timeout=120,
+            [venv.program("skybus"), *words], f"skybus {words[0]}", timeout=self.patience,
             env=LESS_ENVIRONMENT | {"SKYBUS_CONFIG": str(self.files["skybus"])}, cwd=self.state.root,
         )  # fmt: skip
         return ""
@@ -186,7 +195,7 @@ class BringUp:
             plan.go_on()
             return health.answers(url)
 
-        health.wait(self.state, record, ready, 120)
+        health.wait(self.state, record, ready, self.patience)
         return "was running" if record.pid == before else ""
 
     def install_client(self) -> str:

@@ -25,6 +25,10 @@ PROGRAMS = HOME / "bin"
 VHOST = "skybus"
 CONTROL = "skybus"
 """The control plane's account."""
+MEMORY_MIB = 512
+"""Of the broker, above which it takes no more messages."""
+MEMORY_MIB_PER_HOST = 1
+"""What it may use beyond that for each host: three quorum queues, with some 0.1 MiB each, and their consumers."""
 NOTHING = ""
 """A permission that matches no name: RabbitMQ reads the empty string as "none"."""
 
@@ -40,15 +44,18 @@ def agent_permissions(kind: str, hosts: Sequence[str]) -> dict[str, str]:
 
 
 class RabbitMQ:
-    """One node in `state`. `agents` maps the account of each agent to its permissions."""
+    """One node in `state`. `agents` maps the account of each agent to its permissions; `hosts` counts hosts."""
 
-    def __init__(self, state: State, chosen: Mapping[str, int], agents: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self, state: State, chosen: Mapping[str, int], agents: Mapping[str, Mapping[str, str]], hosts: int = 1
+    ) -> None:
         self.state = state
         self.home = state.root / "rabbitmq"
         self.port = chosen["amqp"]
         self.dist_port = chosen["amqp-distribution"]
         self.epmd_port = chosen["epmd"]
         self.agents = agents
+        self.memory_mib = MEMORY_MIB + MEMORY_MIB_PER_HOST * hosts
 
     def url(self, account: str = CONTROL) -> str:
         """How `account` connects."""
@@ -98,7 +105,7 @@ class RabbitMQ:
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
             f"load_definitions = {self.home / 'definitions.json'}\n"
             "disk_free_limit.absolute = 200MB\n"
-            "vm_memory_high_watermark.absolute = 512MB\n"
+            f"vm_memory_high_watermark.absolute = {self.memory_mib}MB\n"
             "loopback_users = none\n"
             "raft.wal_max_size_bytes = 67108864\n"
             "log.file = false\n"

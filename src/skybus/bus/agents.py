@@ -11,6 +11,9 @@ from skybus.bus.hosting import AgentServer
 from skybus.bus.transport import Transport
 from skybus.config import Config
 
+START_LANES = 16
+"""Hosts that one process brings up at the same time."""
+
 Build = Callable[[Config, str], Agent]
 """Makes the agent of one host."""
 
@@ -38,16 +41,30 @@ class Agents:
     async def start(self) -> None:
         """Connect, then serve every host."""
         await self.transport.open()
-        for host in host_names(self.config):
-            server = AgentServer(
-                self._build(host),
-                self.transport,
-                prefetch=self.config.bus.prefetch,
-                report_seconds=self.config.host.report_seconds,
-            )
-            self.servers.append(server)
-            await server.start()
+        hosts = iter(host_names(self.config))
+
+        async def lane() -> None:
+            for host in hosts:
+                await self._serve(host)
+
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for _ in range(START_LANES):
+                    lanes.create_task(lane())
+        except BaseExceptionGroup as group:
+            # Whoever starts us knows what to do when the bus is not there yet, and knows it by that error.
+            raise group.exceptions[0] from group
         self._started = True
+
+    async def _serve(self, host: str) -> None:
+        server = AgentServer(
+            self._build(host),
+            self.transport,
+            prefetch=self.config.bus.prefetch,
+            report_seconds=self.config.host.report_seconds,
+        )
+        self.servers.append(server)
+        await server.start()
 
     async def stop(self) -> None:
         """Stop every host's agent, then disconnect."""

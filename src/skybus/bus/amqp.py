@@ -27,6 +27,10 @@ log = structlog.get_logger()
 
 EXCHANGES = {EVENTS: "topic", COMMANDS: "direct", ANSWERS: "direct", DEAD: "fanout"}
 CONNECT_SECONDS = 5.0
+DECLARE_SECONDS = (30.0, 0.1)
+"""Deadline of a declaration, and what each queue adds: a quorum queue costs the broker some 10 to 20 ms of CPU."""
+DECLARE_LANES = 8
+"""Channels that declare at the same time, so that the broker's waits for the disk overlap."""
 RECONNECT_SECONDS = (0.2, 5.0)
 """First and longest pause between two attempts to connect."""
 NEVER = 1_000_000_000
@@ -69,13 +73,13 @@ class AmqpTransport:
     async def declare(self, queues: Sequence[Queue]) -> None:
         await self._wait_up(self.config.publish_seconds)
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(DECLARE_SECONDS[0] + DECLARE_SECONDS[1] * len(queues)):
                 channel = await self._channel()
                 for name, kind in EXCHANGES.items():
                     await channel.declare_exchange(name, kind, durable=True)
-                for queue in queues:
-                    await self._declare(channel, queue)
                 await channel.close()
+                lanes = (queues[lane::DECLARE_LANES] for lane in range(DECLARE_LANES))
+                await asyncio.gather(*(self._declare_all(lane) for lane in lanes if lane))
         except _TROUBLE as error:
             raise BusError(f"declaring queues: {type(error).__name__}: {error}") from error
 
@@ -128,6 +132,12 @@ class AmqpTransport:
         if self._connection is None:
             raise BusError("the broker is not connected")
         return await self._connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
+
+    async def _declare_all(self, queues: Sequence[Queue]) -> None:
+        channel = await self._channel()
+        for queue in queues:
+            await self._declare(channel, queue)
+        await channel.close()
 
     async def _declare(self, channel: AbstractChannel, queue: Queue) -> AbstractQueue:
         if queue.private:
