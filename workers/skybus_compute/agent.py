@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
+from skybus import clock
 from skybus.bus.agent import CommandHandler, Tell
 from skybus.bus.message import Command
 from skybus.errors import CloudError, CommandRefused, CommandTroubled
@@ -91,7 +91,7 @@ class ComputeAgent:
 
     async def report(self, *, started: bool) -> HypervisorReport:
         """The heartbeat. Raises CommandTroubled when the hypervisor does not answer: then the host has no pulse."""
-        taken_at = datetime.now(UTC)
+        taken_at = clock.now()
         facts = await self.hypervisor.facts()
         guests = await self.hypervisor.guests()
         for guest in guests:
@@ -230,7 +230,7 @@ class ComputeAgent:
                 else:
                     self._known[server_id] = state
                 log.info("guest_changed", host=self.host, server_id=server_id, power_state=state)
-                seen_at = datetime.now(UTC)
+                seen_at = clock.now()
                 await self._tell(GuestChanged(host=self.host, server_id=server_id, power_state=state, seen_at=seen_at))
         except CloudError as error:
             log.warning("compute_look_failed", host=self.host, server_id=server_id, reason=str(error))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 
 import msgspec
 import structlog
 
+from skybus import clock
 from skybus.bus.agent import CommandHandler, Tell
 from skybus.bus.message import Command, Report
 from skybus.errors import CommandRefused, CommandTroubled
@@ -81,7 +81,7 @@ class NetworkAgent:
         ]
         return NetworkReport(
             host=self.host,
-            taken_at=datetime.now(UTC),
+            taken_at=clock.now(),
             started=started,
             ports=ports,
             networks=sorted(found.networks | self._picture.networks.keys()),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import structlog
 
+from skybus import clock
 from skybus.bus.agent import CommandHandler, Tell
 from skybus.bus.message import Command
 from skybus.errors import CommandRefused
@@ -65,7 +65,7 @@ class VolumeAgent:
         room = await self.pool.room()
         return PoolReport(
             host=self.host,
-            taken_at=datetime.now(UTC),
+            taken_at=clock.now(),
             started=started,
             capacity_gib=room.capacity_gib,
             free_gib=room.free_gib,
