@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import msgspec
 import structlog
 
 from skybus import clock
 from skybus.bus.context import Context, bound
 from skybus.bus.message import TYPES, Answer, Failed
-from skybus.errors import CloudError, Outage
+from skybus.errors import CloudError, Outage, Unavailable
 from skybus.messages.operations import OperationEnded
 from skybus.saga.operations import (
     ENDED,
@@ -39,8 +40,21 @@ BACKOFF_SECONDS = (0.5, 60.0)
 """First and longest pause before a step that failed for now is asked again."""
 UNMOVED_SECONDS = 10.0
 """Until a sweep tries again to move an operation that it could not move."""
+CRASHED = "operation.crashed"
 INTERRUPTED = "operation.interrupted"
 TIMED_OUT = "operation.timed-out"
+
+_PASSING = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.PostgresSystemError,
+)
+"""What the database's bad hours end in: no fault of the operation that met them."""
 
 Move = Callable[[Tx, Operation, Saga], Awaitable[None]]
 
@@ -95,7 +109,8 @@ class Engine:
 
     async def sweep(self) -> int:
         """Move every operation whose deadline has passed; answer how many there were. One that cannot be moved does not
-        keep the others waiting: it is looked at again later. Raises Outage when the database is away."""
+        keep the others waiting: it is looked at again later, or given up when it is itself what crashes. Raises Outage
+        when the database is away."""
         due = await operations_due(self.store)
         for operation_id in due:
             try:
@@ -104,8 +119,36 @@ class Engine:
                 raise
             except Exception as error:
                 log.exception("operation_not_moved", operation=operation_id, reason=f"{type(error).__name__}: {error}")
-                await operation_postpone(self.store, operation_id, clock.now() + timedelta(seconds=UNMOVED_SECONDS))
+                if isinstance(error, _PASSING) or getattr(error, "retry", False):
+                    await operation_postpone(self.store, operation_id, clock.now() + timedelta(seconds=UNMOVED_SECONDS))
+                else:
+                    await self._crashed(operation_id, error)
         return len(due)
+
+    async def _crashed(self, operation_id: str, error: Exception) -> None:
+        """Count a crash as a failed attempt: in the end the operation turns round, and is parked as failed when its way
+        back crashes too. Runs nothing of the saga, for that is what crashes."""
+        async with self.store.transaction() as tx:
+            op = await operation_lock(tx, operation_id)
+            if op is None or op.state in ENDED:
+                return
+            op.step, op.attempt = max(op.step, 0), op.attempt + 1
+            step = self._saga(op).steps[op.step]
+            pause = min(BACKOFF_SECONDS[0] * 2**op.attempt, BACKOFF_SECONDS[1])
+            op.deadline = clock.now() + timedelta(seconds=pause)
+            problem = {
+                "code": CRASHED,
+                "reason": f"An error of ours ({type(error).__name__}), in step {step.name} or behind.",
+            }
+            with bound(context_of(op)):
+                if op.state == "undoing" and op.attempt >= step.undo_attempts:
+                    await self._park(tx, op, step, problem)
+                    return
+                op.error = problem if op.state == "running" else op.error
+                if op.state == "running" and op.attempt >= step.attempts:
+                    log.warning("operation_unwinds", operation=op.id, kind=op.kind, **_told(problem))
+                    op.state, op.awaiting, op.attempt = "undoing", {}, 0
+                await operation_save(tx, op)
 
     # --- one turn of one operation
 
@@ -140,7 +183,7 @@ class Engine:
     def _saga(self, op: Operation) -> Saga:
         saga = self.sagas.get(op.kind)
         if saga is None:
-            raise CloudError(f"operation {op.id} is of kind {op.kind!r}, which no saga here carries out", retry=True)
+            raise Unavailable(f"operation {op.id} is of kind {op.kind!r}, which no saga here carries out")
         return saga
 
     async def _late(self, tx: Tx, op: Operation, saga: Saga) -> None:
@@ -187,7 +230,11 @@ class Engine:
         if op.state == "running":
             await self._unwind(tx, op, saga, problem)
             return
-        op.error = {**(op.error or {}), "undo": problem, "step": saga.steps[op.step].name}
+        await self._park(tx, op, saga.steps[op.step], problem)
+
+    async def _park(self, tx: Tx, op: Operation, step: Step, problem: dict[str, Any]) -> None:
+        """The way back does not work: somebody has to look."""
+        op.error = {**(op.error or {}), "undo": problem, "step": step.name}
         log.error("undo_given_up", operation=op.id, kind=op.kind, **_told(problem))
         await self._end(tx, op, "failed")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+import asyncpg
 import pytest
 
 from skybus import clock
@@ -279,3 +280,64 @@ async def test_an_operation_that_cannot_be_moved_keeps_no_other_waiting(
     assert await engine.sweep() == 0, "they are looked at again later, not at once"
     later += timedelta(seconds=60)
     assert await engine.sweep() == 2
+
+
+async def crash(tx: Tx, op: Operation) -> Sequence[Order]:
+    raise ZeroDivisionError
+
+
+async def swept(engine: Engine, operation_id: str, *, most: int) -> int:
+    """Sweeps until the operation has ended; no more than `most`."""
+    for count in range(most):
+        if await state(engine.store, operation_id) in ("done", "undone", "failed"):
+            return count
+        await later(120)
+        await engine.sweep()
+    return most
+
+
+async def test_an_operation_whose_step_crashes_is_tried_as_often_as_one_that_fails_and_then_unwound(
+    store: Store, world: World
+) -> None:
+    crashing = Saga(kind="test_make", steps=(world.step("a", attempts=4), Step(name="b", do=crash)))
+    engine = Engine(store, {"test_make": crashing})
+    operation = await accept(store)
+    assert 3 <= await swept(engine, operation, most=12) <= 6
+    ended = await operation_get(store, operation)
+    assert ended is not None
+    assert (ended.state, ended.error) == (
+        "undone",
+        {"code": "operation.crashed", "reason": "An error of ours (ZeroDivisionError), in step a or behind."},
+    )
+    assert world.done[-1] == "una", "what may have been done is undone"
+
+
+async def test_an_operation_whose_way_back_crashes_too_is_parked_and_the_next_one_on_its_resource_begins(
+    store: Store, world: World
+) -> None:
+    broken = Saga(kind="test_make", steps=(Step(name="a", do=crash, undo=crash, attempts=2, undo_attempts=3),))
+    engine = Engine(store, {"test_make": broken, "test_drop": Saga(kind="test_drop", steps=(world.step("drop"),))})
+    operation = await accept(store)
+    dropping = await accept(store, "test_drop", interrupts=True)
+    assert await swept(engine, operation, most=20) < 12
+    parked = await operation_get(store, operation)
+    assert parked is not None
+    assert parked.state == "failed"
+    assert parked.error is not None
+    assert (parked.error["code"], parked.error["undo"]["code"]) == ("operation.crashed", "operation.crashed")
+    alarm = (
+        "SELECT body::json ->> 'state' FROM bus.outbox WHERE type = 'skybus.saga.operation.ended.v1' AND subject = $1"
+    )
+    assert await store.fetchval(alarm, operation) == "failed"
+    await swept(engine, dropping, most=5)
+    assert await state(store, dropping) == "done"
+
+
+async def test_the_databases_bad_hour_is_no_crash_of_the_operation_that_met_it(store: Store) -> None:
+    async def unlucky(tx: Tx, op: Operation) -> Sequence[Order]:
+        raise asyncpg.DeadlockDetectedError("deadlock detected")
+
+    engine = Engine(store, {"test_make": Saga(kind="test_make", steps=(Step(name="a", do=unlucky),))})
+    operation = await accept(store)
+    assert await swept(engine, operation, most=12) == 12
+    assert await state(store, operation) == "running"
