@@ -69,7 +69,8 @@ def availability_zone(table: HostTable, wish: Wish) -> Mask:
     """The host is in the zone that was asked for."""
     if wish.availability_zone is None:
         return np.ones(len(table), dtype=np.bool_)
-    return np.array([zone == wish.availability_zone for zone in table.zones], dtype=np.bool_)
+    mask: Mask = table.zone[: len(table)] == table.zone_code(wish.availability_zone)
+    return mask
 
 
 def not_tried(table: HostTable, wish: Wish) -> Mask:
@@ -85,7 +86,9 @@ def not_tried(table: HostTable, wish: Wish) -> Mask:
 def _fits(column: int) -> Callable[[HostTable, Wish], Mask]:
     def fits(table: HostTable, wish: Wish) -> Mask:
         wanted = wish.resources.get(CLASSES[column], 0)
-        mask: Mask = (table.free[:, column] >= wanted) | (wanted == 0)
+        if not wanted:
+            return np.ones(len(table), dtype=np.bool_)
+        mask: Mask = table.free[:, column] >= wanted
         return mask
 
     return fits
@@ -110,9 +113,10 @@ def roominess(table: HostTable, wish: Wish) -> npt.NDArray[np.float64]:
     columns = np.flatnonzero(wanted)
     if not len(columns):
         return np.zeros(len(table))
-    capacity = np.maximum(table.capacity[: len(table)][:, columns], 1)
-    left = table.free[:, columns] - wanted[columns]
-    weight: npt.NDArray[np.float64] = np.min(left / capacity, axis=1)
+    weight: npt.NDArray[np.float64] = np.full(len(table), np.inf)
+    for column in columns:
+        left = (table.free[:, column] - wanted[column]) / np.maximum(table.capacity[: len(table), column], 1)
+        np.minimum(weight, left, out=weight)
     return weight
 
 
@@ -133,8 +137,7 @@ def place(table: HostTable, wish: Wish) -> str | NoFit:
         return NoFit(hosts=len(table), removed=removed, closest=_closest(table, wish, candidates))
     rows = np.flatnonzero(mask)
     weights = roominess(table, wish)[rows]
-    best = rows[weights == weights.max()]
-    return min([table.names[int(row)] for row in best])
+    return table.first_by_name(rows[weights == weights.max()])
 
 
 def _closest(table: HostTable, wish: Wish, candidates: Mask) -> list[dict[str, str]]:

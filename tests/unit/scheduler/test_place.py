@@ -71,6 +71,22 @@ def test_an_old_picture_does_not_replace_a_newer_one() -> None:
     assert hosts.used[0, 0] == 3
 
 
+def test_a_choice_that_is_still_awaited_counts_as_used_until_it_is_undone() -> None:
+    hosts = table(picture("a"), picture("b", used={"MEMORY_MB": 512}))
+    hosts.expect("a", {"MEMORY_MB": 1024})
+    assert place(hosts, wish()) == "b"
+    hosts.expect("a", {"MEMORY_MB": 1024}, undo=True)
+    assert place(hosts, wish()) == "a"
+
+
+def test_of_equal_hosts_the_first_by_name_is_chosen_also_after_another_came_and_the_table_grew() -> None:
+    hosts = table(*(picture(f"h{number:03d}") for number in range(40, 0, -1)))
+    assert place(hosts, wish()) == "h001"
+    hosts.learn(picture("h000"))
+    assert place(hosts, wish()) == "h000"
+    assert place(hosts, wish(availability_zone="moon")) != "h000"
+
+
 hosts_drawn = st.lists(st.tuples(small, small, small, small), min_size=0, max_size=6)
 
 
