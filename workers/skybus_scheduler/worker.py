@@ -7,17 +7,19 @@ from collections.abc import Sequence
 
 import structlog
 
+from skybus.bus.context import bound
 from skybus.bus.envelope import EVENTS, Envelope, Post
 from skybus.bus.message import Failed, Message, decode
-from skybus.bus.runner import Runner
+from skybus.bus.runner import Runner, context_of
+from skybus.bus.together import Together
 from skybus.bus.transport import Delivery, Queue, Transport, command_queue
 from skybus.errors import CloudError
 from skybus.ids import new_hex_id
 from skybus.messages.placement import Place, Placed, ProviderChanged
-from skybus.placement.claims import claim_held, claim_take
-from skybus.placement.inventory import provider_picture, provider_pictures
-from skybus.saga.operations import operation_awaits
-from skybus.store import Store
+from skybus.placement.claims import Claim, claims_held, claims_take
+from skybus.placement.inventory import provider_pictures
+from skybus.saga.operations import operations_await
+from skybus.store import Store, Tx
 from skybus_scheduler.host_table import HostTable
 from skybus_scheduler.place import NoFit, Wish, place
 
@@ -27,6 +29,8 @@ ADDRESS = "scheduler"
 NO_HOST = "placement.no-valid-host"
 CLAIM_ATTEMPTS = 8
 """Claims that are lost to somebody quicker before the request is refused for now."""
+MOST_TOGETHER = 32
+"""Placements in one transaction: it holds their hosts' locks to its end."""
 
 
 class Scheduler:
@@ -35,6 +39,7 @@ class Scheduler:
     def __init__(self, store: Store, transport: Transport) -> None:
         self.store = store
         self.tables: dict[str, HostTable] = {}
+        self._together = Together(self._place_all, most=MOST_TOGETHER)
         self._commands = Runner(transport, ADDRESS, self._place)
         self._pictures = Runner(transport, ADDRESS, self._learn)
 
@@ -52,9 +57,9 @@ class Scheduler:
         await self._commands.stop(grace_seconds)
         await self._pictures.stop(0)
 
-    async def reload(self) -> None:
-        """Read every host from the database."""
-        for picture in await provider_pictures(self.store):
+    async def reload(self, hosts: Sequence[tuple[str, str]] | None = None) -> None:
+        """Read every (kind, host), or those given, from the database."""
+        for picture in await provider_pictures(self.store, hosts):
             self.learn(picture)
 
     def learn(self, picture: ProviderChanged) -> None:
@@ -68,68 +73,113 @@ class Scheduler:
     async def _place(self, delivery: Delivery, message: Message) -> None:
         if not isinstance(message, Place):
             raise CloudError(f"the scheduler has no use for a {message.TYPE}", code="bus.not-for-us")
-        command_id = delivery.envelope.command_id
-        wish = Wish(
-            resources=message.resources,
-            availability_zone=message.availability_zone,
-            avoid=frozenset(message.avoid),
-        )
-        fresh = False
-        for _ in range(CLAIM_ATTEMPTS):
-            table = self.tables.setdefault(message.kind, HostTable())
-            choice = place(table, wish)
-            if isinstance(choice, NoFit):
-                if fresh:
-                    await self._refuse(command_id, message, choice)
-                    return
-                # The picture may be old: say no only to what the database says.
-                await self.reload()
-                fresh = True
-            elif await self._claim(delivery.envelope, message, choice):
-                return
-            else:
-                picture = await provider_picture(self.store, message.kind, choice)
-                if picture is not None:
-                    self.learn(picture)
-        async with self.store.transaction() as tx:
-            reason = f"{CLAIM_ATTEMPTS} claims were lost to quicker ones"
-            tx.tell_conductor(Failed(code="placement.contended", reason=reason, retry=True), command_id=command_id)
+        await self._together(_Wanted(delivery.envelope, message))
 
-    async def _claim(self, command: Envelope, order: Place, host: str) -> bool:
-        """Claim and answer in one transaction; False when the host is full after all."""
-        async with self.store.transaction() as tx:
-            if not await operation_awaits(tx, command.operation_id, command.command_id):
-                log.info("placement_not_awaited", consumer=order.consumer_id)
-                return True
-            held = await claim_held(tx, order.consumer_id)
-            if held is None:
-                taken = await claim_take(
-                    tx,
-                    consumer_id=order.consumer_id,
-                    project_id=order.project_id,
-                    kind=order.kind,
-                    host=host,
-                    resources=order.resources,
+    async def _place_all(self, batch: Sequence[_Wanted]) -> None:
+        """Choose for each, claim for all in one transaction; those that lost their claim choose again."""
+        left = list(batch)
+        for _ in range(CLAIM_ATTEMPTS):
+            left = await self._round(left)
+            if not left:
+                return
+        reason = f"{CLAIM_ATTEMPTS} claims were lost to quicker ones"
+        await self._refuse([(one, Failed(code="placement.contended", reason=reason, retry=True)) for one in left])
+
+    async def _round(self, batch: Sequence[_Wanted]) -> list[_Wanted]:
+        """One choice for each, and its claim; answers those that are still without a host."""
+        chosen: list[tuple[_Wanted, str]] = []
+        nowhere: list[_Wanted] = []
+        for one in batch:
+            table = self.tables.setdefault(one.order.kind, HostTable())
+            choice = place(table, one.wish)
+            if isinstance(choice, str):
+                # What is chosen for one is gone for the next.
+                table.expect(choice, one.order.resources)
+                chosen.append((one, choice))
+            elif one.looked:
+                await self._refuse([(one, _refusal(one.order, choice))])
+            else:
+                nowhere.append(one)
+        lost = await self._claim(chosen) if chosen else []
+        if nowhere:
+            # The picture may be old: say no only to what the database says.
+            await self.reload()
+            for one in nowhere:
+                one.looked = True
+        elif lost:
+            await self.reload([(one.order.kind, host) for one, host in lost])
+        return nowhere + [one for one, _ in lost]
+
+    async def _claim(self, chosen: Sequence[tuple[_Wanted, str]]) -> list[tuple[_Wanted, str]]:
+        """Claim and answer in one transaction; answers those whose host was full after all."""
+        lost = []
+        try:
+            async with self.store.transaction() as tx:
+                awaited = await operations_await(tx, [one.awaited for one, _ in chosen])
+                held = await claims_held(tx, [one.consumer for one, _ in chosen])
+                taken = await self._take(
+                    tx, [(one, host) for one, host in chosen if one.awaited in awaited and one.consumer not in held]
                 )
-                if not taken:
-                    return False
-            answer = Placed(consumer_id=order.consumer_id, host=held[1] if held else host)
-            tx.tell_conductor(answer, command_id=command.command_id)
-            self._learn_at_once(tx.posts)
-        return True
+                for one, host in chosen:
+                    if one.awaited not in awaited:
+                        log.info("placement_not_awaited", consumer=one.consumer)
+                    elif one.consumer in held or one.consumer in taken:
+                        at = held[one.consumer][1] if one.consumer in held else host
+                        one.answer(tx, Placed(consumer_id=one.consumer, host=at))
+                    else:
+                        lost.append((one, host))
+        finally:
+            # Now it is known, or will be read, what came of the choices.
+            for one, host in chosen:
+                self.tables[one.order.kind].expect(host, one.order.resources, undo=True)
+        self._learn_at_once(tx.posts)
+        return lost
+
+    async def _take(self, tx: Tx, wanted: Sequence[tuple[_Wanted, str]]) -> set[str]:
+        """Claim; answers the consumers that got their claim."""
+        taken: set[str] = set()
+        for kind in sorted({one.order.kind for one, _ in wanted}):
+            taken |= await claims_take(tx, kind, [one.claim(host) for one, host in wanted if one.order.kind == kind])
+        return taken
 
     def _learn_at_once(self, posts: Sequence[Post]) -> None:
-        """The picture that our own claim leaves, ahead of its event: the next choice must know."""
+        """The picture that our own claims leave, ahead of its event: the next choice must know."""
         for post in posts:
             if post.envelope.type == ProviderChanged.TYPE:
                 self.learn(decode(ProviderChanged, post.envelope.body))
 
-    async def _refuse(self, command_id: str, order: Place, why: NoFit) -> None:
-        log.warning("no_valid_host", consumer=order.consumer_id, **why.details())
+    async def _refuse(self, answers: Sequence[tuple[_Wanted, Failed]]) -> None:
+        """Say no to those that hold nothing."""
         async with self.store.transaction() as tx:
-            held = await claim_held(tx, order.consumer_id)
-            if held is not None:
-                tx.tell_conductor(Placed(consumer_id=order.consumer_id, host=held[1]), command_id=command_id)
-                return
-            refusal = Failed(code=NO_HOST, reason=why.sentence(), details=why.details())
-            tx.tell_conductor(refusal, command_id=command_id)
+            held = await claims_held(tx, [one.consumer for one, _ in answers])
+            for one, refusal in answers:
+                had = held.get(one.consumer)
+                one.answer(tx, refusal if had is None else Placed(consumer_id=one.consumer, host=had[1]))
+
+
+def _refusal(order: Place, why: NoFit) -> Failed:
+    log.warning("no_valid_host", consumer=order.consumer_id, **why.details())
+    return Failed(code=NO_HOST, reason=why.sentence(), details=why.details())
+
+
+class _Wanted:
+    """An order to place, and how far it came."""
+
+    def __init__(self, command: Envelope, order: Place) -> None:
+        self.command, self.order, self.consumer = command, order, order.consumer_id
+        self.awaited = (command.operation_id, command.command_id)
+        self.wish = Wish(
+            resources=order.resources, availability_zone=order.availability_zone, avoid=frozenset(order.avoid)
+        )
+        self.looked = False
+        """Whether the picture was read from the database since."""
+
+    def claim(self, host: str) -> Claim:
+        """What it asks of `host`."""
+        order = self.order
+        return Claim(consumer_id=self.consumer, project_id=order.project_id, host=host, resources=order.resources)
+
+    def answer(self, tx: Tx, message: Message) -> None:
+        """Answer the order."""
+        with bound(context_of(self.command)):
+            tx.tell_conductor(message, command_id=self.command.command_id)

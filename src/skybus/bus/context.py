@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -25,6 +25,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
 NOBODY = Context()
 _current: ContextVar[Context] = ContextVar("skybus_context", default=NOBODY)
+_owners: ContextVar[Mapping[str, Context] | None] = ContextVar("skybus_owners", default=None)
 
 
 def current() -> Context:
@@ -42,3 +43,25 @@ def bound(context: Context) -> Iterator[None]:
             yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def owners(contexts: Mapping[str, Context]) -> Iterator[None]:
+    """Say in whose context each resource, by its id, is worked on while the block runs."""
+    token = _owners.set(contexts)
+    try:
+        yield
+    finally:
+        _owners.reset(token)
+
+
+@contextmanager
+def on_behalf_of(resource_id: str) -> Iterator[None]:
+    """Bind the context in which `resource_id` is worked on: for code that handles many resources at once. Where nobody
+    said, the current one stays."""
+    context = (_owners.get() or {}).get(resource_id)
+    if context is None:
+        yield
+        return
+    with bound(context):
+        yield

@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skybus.placement.inventory import provider_announce
+import msgspec
+
+from skybus.placement.inventory import providers_announce
 from skybus.store import Store, Tx
 
-HELD = "SELECT kind, host FROM placement.allocation WHERE consumer_id = $1 LIMIT 1"
+HELD = "SELECT DISTINCT consumer_id, kind, host FROM placement.allocation WHERE consumer_id = ANY($1::uuid[])"
+# Locked in one order everywhere: two transactions cannot wait for each other's providers.
 LOCK = """
-UPDATE placement.provider SET generation = generation + 1
- WHERE kind = $1 AND host = $2 AND up AND enabled RETURNING generation
+WITH locked AS (
+    SELECT host FROM placement.provider
+     WHERE kind = $1 AND host = ANY($2::text[]) AND up AND enabled ORDER BY host FOR UPDATE
+)
+UPDATE placement.provider p SET generation = generation + 1
+  FROM locked WHERE p.kind = $1 AND p.host = locked.host RETURNING p.host
 """
-LOCK_ANY = "SELECT 1 FROM placement.provider WHERE kind = $1 AND host = $2 FOR UPDATE"
-# All or nothing: the first part finds the classes that fit, and the others do nothing unless those are all.
+LOCK_ANY = """
+SELECT 1 FROM placement.provider
+ WHERE (kind, host) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY kind, host FOR UPDATE
+"""
+# All that is asked of a host or nothing of it: a host where one class does not fit takes none of its claims.
 TAKE = """
 WITH asked AS (
-    SELECT * FROM unnest($4::text[], $5::bigint[]) AS a (resource_class, amount)
-), fit AS (
-    SELECT a.resource_class, a.amount
-      FROM asked a JOIN placement.inventory i ON i.kind = $1 AND i.host = $2 AND i.resource_class = a.resource_class
-     WHERE i.used + a.amount <= floor((i.total - i.reserved) * i.allocation_ratio)
+    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+                  AS a (consumer_id, host, project_id, resource_class, amount)
+), needed AS (
+    SELECT host, resource_class, sum(amount)::bigint AS amount FROM asked GROUP BY host, resource_class
+), full_hosts AS (
+    SELECT n.host
+      FROM needed n
+      LEFT JOIN placement.inventory i ON i.kind = $1 AND i.host = n.host AND i.resource_class = n.resource_class
+     WHERE i.host IS NULL OR i.used + n.amount > floor((i.total - i.reserved) * i.allocation_ratio)
 ), moved AS (
-    UPDATE placement.inventory i SET used = i.used + fit.amount
-      FROM fit
-     WHERE i.kind = $1 AND i.host = $2 AND i.resource_class = fit.resource_class
-       AND (SELECT count(*) FROM fit) = (SELECT count(*) FROM asked)
-    RETURNING i.resource_class, fit.amount
-), held AS (
-    INSERT INTO placement.allocation (consumer_id, resource_class, kind, host, project_id, amount)
-    SELECT $3, resource_class, $1, $2, $6, amount FROM moved
-    RETURNING 1
+    UPDATE placement.inventory i SET used = i.used + n.amount
+      FROM needed n
+     WHERE i.kind = $1 AND i.host = n.host AND i.resource_class = n.resource_class
+       AND n.host NOT IN (SELECT host FROM full_hosts)
 )
-SELECT count(*) = cardinality($4::text[]) FROM held
+INSERT INTO placement.allocation (consumer_id, resource_class, kind, host, project_id, amount)
+SELECT consumer_id, resource_class, $1, host, project_id, amount
+  FROM asked WHERE host NOT IN (SELECT host FROM full_hosts)
+RETURNING consumer_id
 """
 RELEASE = """
 WITH gone AS (
-    DELETE FROM placement.allocation WHERE consumer_id = $1 RETURNING kind, host, resource_class, amount
+    DELETE FROM placement.allocation WHERE consumer_id = ANY($1::uuid[]) RETURNING kind, host, resource_class, amount
+), freed AS (
+    SELECT kind, host, resource_class, sum(amount)::bigint AS amount FROM gone GROUP BY kind, host, resource_class
 )
-UPDATE placement.inventory i SET used = i.used - gone.amount
-  FROM gone WHERE (i.kind, i.host, i.resource_class) = (gone.kind, gone.host, gone.resource_class)
+UPDATE placement.inventory i SET used = i.used - freed.amount
+  FROM freed WHERE (i.kind, i.host, i.resource_class) = (freed.kind, freed.host, freed.resource_class)
 """
 OF_CONSUMER = "SELECT kind, host, resource_class, amount FROM placement.allocation WHERE consumer_id = $1"
 CONSUMERS = "SELECT DISTINCT consumer_id, host FROM placement.allocation WHERE kind = $1"
@@ -52,36 +66,53 @@ HAVING i.used <> coalesce(sum(a.amount), 0)
 """
 
 
-async def claim_held(tx: Tx, consumer_id: str) -> tuple[str, str] | None:
-    """(kind, host) of the consumer's claim, if it has one."""
-    row = await tx.fetchrow(HELD, consumer_id)
-    return None if row is None else (row["kind"], row["host"])
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What one consumer asks of one host: amounts by resource class."""
+
+    consumer_id: str
+    project_id: str
+    host: str
+    resources: Mapping[str, int]
 
 
-async def claim_take(
-    tx: Tx, *, consumer_id: str, project_id: str, kind: str, host: str, resources: Mapping[str, int]
-) -> bool:
-    """Claim `resources` (amounts by class) on a host that is up and enabled. False, and nothing changed, when they do
-    not fit any more."""
-    if await tx.fetchval(LOCK, kind, host) is None:
-        return False
-    classes = [name for name, amount in resources.items() if amount > 0]
-    amounts = [resources[name] for name in classes]
-    if not await tx.fetchval(TAKE, kind, host, consumer_id, classes, amounts, project_id):
-        return False
-    await provider_announce(tx, kind, host, bump=False)
-    return True
+async def claims_held(tx: Tx, consumer_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """(kind, host) of the claims of those of the consumers that have one."""
+    return {row["consumer_id"]: (row["kind"], row["host"]) for row in await tx.fetch(HELD, list(consumer_ids))}
+
+
+async def claims_take(tx: Tx, kind: str, claims: Sequence[Claim]) -> set[str]:
+    """Claim on hosts that are up and enabled; answer the consumers that have got what they asked for.
+
+    A host takes all of its claims or none of them: where several do not fit together, each may still fit alone.
+    """
+    locked = {row["host"] for row in await tx.fetch(LOCK, kind, sorted({claim.host for claim in claims}))}
+    asked = [
+        (claim.consumer_id, claim.host, claim.project_id, name, amount)
+        for claim in claims
+        for name, amount in claim.resources.items()
+        if claim.host in locked and amount > 0
+    ]
+    if not asked:
+        return set()
+    taken = {row["consumer_id"] for row in await tx.fetch(TAKE, kind, *map(list, zip(*asked, strict=True)))}
+    await providers_announce(tx, [(kind, claim.host) for claim in claims if claim.consumer_id in taken], bump=False)
+    return taken
+
+
+async def claims_release(tx: Tx, consumer_ids: Sequence[str]) -> None:
+    """Give back what the consumers claim. Content to find nothing."""
+    held = sorted(set((await claims_held(tx, consumer_ids)).values()))
+    if not held:
+        return
+    # The providers' locks first, as claims_take does.
+    await tx.execute(LOCK_ANY, [kind for kind, _ in held], [host for _, host in held])
+    await tx.execute(RELEASE, list(consumer_ids))
+    await providers_announce(tx, held)
 
 
 async def claim_release(tx: Tx, consumer_id: str) -> None:
-    """Give back what the consumer claims. Content to find nothing."""
-    held = await claim_held(tx, consumer_id)
-    if held is None:
-        return
-    # The provider's lock first, as claim_take does: two locks in one order cannot wait for each other.
-    await tx.execute(LOCK_ANY, *held)
-    await tx.execute(RELEASE, consumer_id)
-    await provider_announce(tx, *held)
+    """Give back what one consumer claims."""
+    await claims_release(tx, [consumer_id])
 
 
 async def allocations_of(store: Store | Tx, consumer_id: str) -> dict[str, int]:

@@ -3,7 +3,7 @@ of its inventory or of its claims bumps its generation, and so takes its lock.""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -31,7 +31,10 @@ SILENT = """
 UPDATE placement.provider SET up = false WHERE up AND last_seen < $1 RETURNING kind, host
 """
 ENABLE = "UPDATE placement.provider SET enabled = $3, disabled_reason = $4 WHERE kind = $1 AND host = $2 RETURNING host"
-BUMP = "UPDATE placement.provider SET generation = generation + 1 WHERE kind = $1 AND host = $2"
+BUMP = """
+UPDATE placement.provider SET generation = generation + 1
+ WHERE (kind, host) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+"""
 PICTURE = """
 SELECT p.kind, p.host, p.generation, p.up, p.enabled, p.availability_zone,
        coalesce(json_object_agg(i.resource_class, floor((i.total - i.reserved) * i.allocation_ratio))
@@ -39,7 +42,10 @@ SELECT p.kind, p.host, p.generation, p.up, p.enabled, p.availability_zone,
        coalesce(json_object_agg(i.resource_class, i.used) FILTER (WHERE i.host IS NOT NULL), '{}') AS used
   FROM placement.provider p LEFT JOIN placement.inventory i USING (kind, host)
 """
-ONE_PICTURE = PICTURE + " WHERE p.kind = $1 AND p.host = $2 GROUP BY p.kind, p.host"
+PICTURES = (
+    PICTURE
+    + " WHERE (p.kind, p.host) IN (SELECT * FROM unnest($1::text[], $2::text[])) GROUP BY p.kind, p.host ORDER BY 1, 2"
+)
 ALL_PICTURES = PICTURE + " GROUP BY p.kind, p.host ORDER BY p.kind, p.host"
 USAGE = "SELECT host, resource_class, total, used FROM placement.inventory WHERE kind = $1"
 SERVICES = """
@@ -95,24 +101,30 @@ async def provider_enable(tx: Tx, kind: str, host: str, enabled: bool, reason: s
     return found is not None
 
 
-async def provider_announce(tx: Tx, kind: str, host: str, *, bump: bool = True) -> None:
-    """Tell the schedulers what a host is like now, under a new generation unless it was just bumped."""
+async def provider_announce(tx: Tx, kind: str, host: str) -> None:
+    """Tell the schedulers what a host is like now, under a new generation."""
+    await providers_announce(tx, [(kind, host)])
+
+
+async def providers_announce(tx: Tx, hosts: Iterable[tuple[str, str]], *, bump: bool = True) -> None:
+    """Tell the schedulers what each (kind, host) is like now, under a new generation unless it was just bumped. The
+    caller has locked them when they are several."""
+    asked = _columns(hosts)
     if bump:
-        await tx.execute(BUMP, kind, host)
-    picture = await tx.fetchrow(ONE_PICTURE, kind, host)
-    if picture is not None:
-        tx.publish(ProviderChanged(**dict(picture)), project_id="")
+        await tx.execute(BUMP, *asked)
+    for row in await tx.fetch(PICTURES, *asked):
+        tx.publish(ProviderChanged(**dict(row)), project_id="")
 
 
-async def provider_pictures(store: Store | Tx) -> list[ProviderChanged]:
-    """Every host as it is now, in the form of the event that tells of it."""
-    return [ProviderChanged(**dict(row)) for row in await store.fetch(ALL_PICTURES)]
+async def provider_pictures(store: Store | Tx, hosts: Iterable[tuple[str, str]] | None = None) -> list[ProviderChanged]:
+    """Every (kind, host), or those asked for, as they are now, in the form of the event that tells of them."""
+    rows = await (store.fetch(ALL_PICTURES) if hosts is None else store.fetch(PICTURES, *_columns(hosts)))
+    return [ProviderChanged(**dict(row)) for row in rows]
 
 
-async def provider_picture(store: Store | Tx, kind: str, host: str) -> ProviderChanged | None:
-    """One host as it is now."""
-    row = await store.fetchrow(ONE_PICTURE, kind, host)
-    return None if row is None else ProviderChanged(**dict(row))
+def _columns(hosts: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    unique = sorted(set(hosts))
+    return [kind for kind, _ in unique], [host for _, host in unique]
 
 
 async def providers(store: Store | Tx) -> list[Any]:

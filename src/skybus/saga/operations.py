@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -10,16 +11,18 @@ import asyncpg
 import msgspec
 
 from skybus import clock
-from skybus.bus.context import current
+from skybus.bus.context import Context, current
 from skybus.bus.message import Command
 from skybus.errors import Conflict, Unavailable
-from skybus.ids import derived_id, new_id
+from skybus.ids import derived_id, is_uuid, new_id
 from skybus.messages.operations import BeginOperation, InterruptOperation
 from skybus.saga.plans import PLANS
 from skybus.store import Store, Tx
 
 State = Literal["waiting", "running", "undoing", "done", "undone", "failed"]
 ENDED = ("done", "undone", "failed")
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
 
 BEGIN_SECONDS = 5.0
 """A sweep begins an operation whose first message is this late."""
@@ -39,16 +42,21 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15)
 """
 LOCK = f"SELECT {COLUMNS} FROM saga.operation WHERE id = $1 FOR UPDATE"
 GET = f"SELECT {COLUMNS} FROM saga.operation WHERE id = $1"
+LOCK_ALL = f"SELECT {COLUMNS} FROM saga.operation WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 SAVE = """
-UPDATE saga.operation
-   SET state = $2, step = $3, attempt = $4, awaiting = $5, memo = $6, error = $7, deadline = $8, updated_at = $9,
-       finished_at = $10
- WHERE id = $1
+UPDATE saga.operation o
+   SET state = n.state, step = n.step, attempt = n.attempt, awaiting = n.awaiting::jsonb, memo = n.memo::jsonb,
+       error = n.error::jsonb, deadline = n.deadline, updated_at = $9, finished_at = n.finished_at
+  FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+              $10::timestamptz[])
+       AS n (id, state, step, attempt, awaiting, memo, error, deadline, finished_at)
+ WHERE o.id = n.id
 """
 NEXT = """
-UPDATE saga.operation SET state = 'running', deadline = $3, updated_at = $4
- WHERE resource_type = $1 AND resource_id = $2 AND state = 'waiting'
-RETURNING id, request_id, project_id
+UPDATE saga.operation o SET state = 'running', deadline = $3, updated_at = $4
+  FROM unnest($1::text[], $2::text[]) AS ended (resource_type, resource_id)
+ WHERE o.resource_type = ended.resource_type AND o.resource_id = ended.resource_id AND o.state = 'waiting'
+RETURNING o.id, o.request_id, o.project_id
 """
 DUE = """
 SELECT id FROM saga.operation
@@ -58,8 +66,11 @@ SELECT id FROM saga.operation
 POSTPONE = """
 UPDATE saga.operation SET deadline = $2 WHERE id = $1 AND deadline < $2 AND state IN ('running', 'undoing')
 """
-AWAITS = """
-SELECT state = 'running' AND awaiting ? $2 FROM saga.operation WHERE id = $1 FOR SHARE
+AWAIT = """
+SELECT o.id, asked.command_id
+  FROM unnest($1::uuid[], $2::text[]) AS asked (id, command_id) JOIN saga.operation o ON o.id = asked.id
+ WHERE o.state = 'running' AND o.awaiting ? asked.command_id
+ ORDER BY o.id FOR SHARE OF o
 """
 OF_RESOURCE = f"""
 SELECT {COLUMNS} FROM saga.operation WHERE resource_type = $1 AND resource_id = $2 ORDER BY id DESC LIMIT $3
@@ -108,6 +119,13 @@ class Operation(msgspec.Struct, kw_only=True):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+
+    @property
+    def context(self) -> Context:
+        """The context of everything that is done for it: its owner's, its request's."""
+        return Context(
+            request_id=self.request_id, project_id=self.project_id, user_id=self.user_id, operation_id=self.id
+        )
 
     @classmethod
     def of(cls, row: Any) -> Operation:
@@ -212,10 +230,18 @@ async def operation_get(store: Store | Tx, operation_id: str) -> Operation | Non
     return None if row is None else Operation.of(row)
 
 
-async def operation_awaits(tx: Tx, operation_id: str, command_id: str) -> bool:
-    """Whether a command is still wanted. While the caller's transaction lasts, its operation does not turn round: so
-    a command that comes late cannot do again what has been undone."""
-    return bool(operation_id) and bool(await tx.fetchval(AWAITS, operation_id, command_id))
+async def operations_lock(tx: Tx, operation_ids: Iterable[str]) -> dict[str, Operation]:
+    """Those of the operations that there are, by id, locked to the end of the transaction."""
+    ids = [id_ for id_ in set(operation_ids) if is_uuid(id_)]
+    return {row["id"]: Operation.of(row) for row in await tx.fetch(LOCK_ALL, ids)}
+
+
+async def operations_await(tx: Tx, commands: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the commands, (operation id, command id), that are still wanted. While the caller's transaction lasts,
+    their operations do not turn round: so a command that comes late cannot do again what has been undone."""
+    asked = [(operation_id, command_id) for operation_id, command_id in commands if is_uuid(operation_id)]
+    rows = await tx.fetch(AWAIT, [operation for operation, _ in asked], [command for _, command in asked])
+    return {(row["id"], row["command_id"]) for row in rows}
 
 
 async def operations_of(store: Store | Tx, resource_type: str, resource_id: str, limit: int = 100) -> list[Operation]:
@@ -223,32 +249,43 @@ async def operations_of(store: Store | Tx, resource_type: str, resource_id: str,
     return [Operation.of(row) for row in await store.fetch(OF_RESOURCE, resource_type, resource_id, limit)]
 
 
-async def operation_save(tx: Tx, operation: Operation) -> None:
+def _json(value: Any) -> str:
+    return _encoder.encode(value).decode()
+
+
+async def operations_save(tx: Tx, operations: Sequence[Operation]) -> None:
     """Write back what the engine changed."""
-    operation.updated_at = clock.now()
-    await tx.execute(
-        SAVE,
+    if not operations:
+        return
+    now = clock.now()
+    columns = [list(column) for column in zip(*map(_saved, operations), strict=True)]
+    await tx.execute(SAVE, *columns[:8], now, columns[8])
+    for operation in operations:
+        operation.updated_at = now
+
+
+def _saved(operation: Operation) -> tuple[Any, ...]:
+    return (
         operation.id,
         operation.state,
         operation.step,
         operation.attempt,
-        {id_: msgspec.to_builtins(one) for id_, one in operation.awaiting.items()},
-        operation.memo,
-        operation.error,
+        _json(operation.awaiting),
+        _json(operation.memo),
+        None if operation.error is None else _json(operation.error),
         operation.deadline,
-        operation.updated_at,
         operation.finished_at,
     )
 
 
-async def operation_next(tx: Tx, ended: Operation) -> None:
-    """Begin the operation that waited for `ended`'s resource, if there is one."""
-    if not ended.exclusive:
+async def operations_next(tx: Tx, ended: Sequence[Operation]) -> None:
+    """Begin the operations that waited for the resources of `ended`, whose rows have been saved."""
+    ended = [operation for operation in ended if operation.exclusive]
+    if not ended:
         return
     now = clock.now()
-    deadline = now + timedelta(seconds=BEGIN_SECONDS)
-    row = await tx.fetchrow(NEXT, ended.resource_type, ended.resource_id, deadline, now)
-    if row is not None:
+    resources = [one.resource_type for one in ended], [one.resource_id for one in ended]
+    for row in await tx.fetch(NEXT, *resources, now + timedelta(seconds=BEGIN_SECONDS), now):
         tx.tell_conductor(
             BeginOperation(operation_id=row["id"]),
             operation_id=row["id"],

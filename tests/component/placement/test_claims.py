@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from skybus.ids import new_id
-from skybus.placement.claims import allocations_of, claim_drift, claim_release, claim_take
+from skybus.placement.claims import Claim, allocations_of, claim_drift, claim_release, claims_release, claims_take
 from skybus.placement.inventory import Stock, provider_enable, provider_heard, provider_pictures, usage_by_host
 from skybus.store import Store
 
@@ -27,10 +27,9 @@ async def host(store: Store) -> str:
 
 
 async def take(store: Store, consumer_id: str, host: str = "h1", **wanted: int) -> bool:
+    claim = Claim(consumer_id=consumer_id, project_id="p", host=host, resources=wanted or WANTED)
     async with store.transaction() as tx:
-        return await claim_take(
-            tx, consumer_id=consumer_id, project_id="p", kind="compute", host=host, resources=wanted or WANTED
-        )
+        return bool(await claims_take(tx, "compute", [claim]))
 
 
 async def test_fifty_at_once_never_get_more_than_there_is(store: Store, host: str) -> None:
@@ -46,6 +45,26 @@ async def test_a_claim_that_fits_in_one_class_alone_takes_nothing(store: Store, 
     assert not await take(store, consumer, VCPU=1, MEMORY_MB=100_000)
     assert await allocations_of(store, consumer) == {}
     assert (await usage_by_host(store))["h1"]["VCPU"] == (4, 0)
+
+
+async def test_several_claims_of_one_transaction_fit_together_on_a_host_or_none_of_them_is_made(
+    store: Store, host: str
+) -> None:
+    small = Stock(total=2)
+    async with store.transaction() as tx:
+        await provider_heard(tx, "compute", "h2", {"VCPU": small, "MEMORY_MB": small, "DISK_GB": small})
+    asked = [
+        Claim(consumer_id=new_id(), project_id="p", host=at, resources={"VCPU": 1}) for at in ("h1", "h2", "h2", "h2")
+    ]
+    async with store.transaction() as tx:
+        assert await claims_take(tx, "compute", asked) == {asked[0].consumer_id}
+    async with store.transaction() as tx:
+        assert await claims_take(tx, "compute", asked[1:3]) == {one.consumer_id for one in asked[1:3]}
+    assert (await usage_by_host(store))["h2"]["VCPU"] == (2, 2)
+    async with store.transaction() as tx:
+        await claims_release(tx, [one.consumer_id for one in asked])
+    assert {host: used["VCPU"][1] for host, used in (await usage_by_host(store)).items()} == {"h1": 0, "h2": 0}
+    assert await claim_drift(store) == []
 
 
 async def test_releasing_twice_gives_back_once(store: Store, host: str) -> None:

@@ -10,8 +10,8 @@ from skybus.compute.server_life import server_gave_up
 from skybus.compute.servers import server_get
 from skybus.errors import Conflict
 from skybus.messages.compute import GuestPower
-from skybus.saga.engine import INTERRUPTED
 from skybus.saga.operations import Operation
+from skybus.saga.turns import INTERRUPTED
 from skybus.store import Tx
 
 GRACE_SECONDS = 60.0

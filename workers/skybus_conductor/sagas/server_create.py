@@ -19,9 +19,9 @@ from skybus.network.server_ports import ports_of_server, ports_release
 from skybus.network.states import Cause
 from skybus.network.wiring import unplug_order
 from skybus.placement.claims import claim_release
-from skybus.saga.engine import INTERRUPTED
 from skybus.saga.operations import Operation
 from skybus.saga.saga import Order, Saga, Step
+from skybus.saga.turns import INTERRUPTED
 from skybus.store import Tx
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.peers import tell_peers
