@@ -49,6 +49,8 @@ class AmqpTransport:
         self._connection: AbstractConnection | None = None
         self._exchanges: dict[str, Any] = {}
         self._up = asyncio.Event()
+        self._gone = asyncio.Event()
+        """Set when the present connection, or a channel that is needed, was closed."""
         self._keeper: asyncio.Task[None] | None = None
 
     @property
@@ -191,13 +193,13 @@ class AmqpTransport:
                 raise
             except Exception as error:
                 log.warning("bus_connection_failed", reason=f"{type(error).__name__}: {error}")
-                await self._drop()
             self._up.clear()
+            await self._drop()
             await asyncio.sleep(pause)
             pause = min(pause * 2, RECONNECT_SECONDS[1])
 
     async def _drop(self) -> None:
-        """Close a connection that is only half set up."""
+        """Close a connection that is only half set up, or of which a channel was closed."""
         if self._connection is not None and not self._connection.is_closed:
             try:
                 await asyncio.wait_for(self._connection.close(), CONNECT_SECONDS)
@@ -205,17 +207,29 @@ class AmqpTransport:
                 pass
 
     async def _lost(self) -> None:
-        """Return when the present connection is gone."""
-        closed = asyncio.Event()
-        if self._connection is not None:
-            self._connection.close_callbacks.add(lambda *_: closed.set())
-            if not self._connection.is_closed:
-                await closed.wait()
+        """Return when the present connection is of no use any more."""
+        if self._connection is not None and not self._connection.is_closed:
+            await self._gone.wait()
+
+    def watch(self, channel: AbstractChannel) -> None:
+        """Connect anew when the broker closes `channel`, as it does when an exchange was deleted or a consumer held a
+        message for too long: the connection stays, and would say for ever that all is well."""
+        channel.close_callbacks.add(self._note_gone)
+
+    def unwatch(self, channel: AbstractChannel) -> None:
+        """`channel` is closed by ourselves."""
+        channel.close_callbacks.discard(self._note_gone)
+
+    def _note_gone(self, *_: Any) -> None:
+        self._gone.set()
 
     async def _connect(self) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
             self._connection = await aio_pika.connect(self.config.url, heartbeat=10)
+            self._gone.clear()
+            self._connection.close_callbacks.add(self._note_gone)
             channel = await self._channel()
+            self.watch(channel)
             self._exchanges = {name: await channel.get_exchange(name, ensure=False) for name in EXCHANGES}
         for consumer in list(self._consumers):
             await consumer.begin()
@@ -240,6 +254,7 @@ class _Consumer:
             # A host's account may read its queue and may not declare it.
             self._queue = await self._channel.get_queue(self.queue.name, ensure=False)
         self._tag = await self._queue.consume(self._arrived)
+        self.transport.watch(self._channel)
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
         self.transport.forget(self)
@@ -255,6 +270,7 @@ class _Consumer:
             await asyncio.gather(*late, return_exceptions=True)
         try:
             if self._channel is not None:
+                self.transport.unwatch(self._channel)
                 await self._channel.close()
         except _TROUBLE:
             pass

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import aio_pika
 import pytest
 
+from skybus.bus.amqp import AmqpTransport
 from skybus.bus.envelope import COMMANDS, EVENTS, Post, seal
-from skybus.bus.transport import Delivery, Queue, Settlement, Transport, command_queue
+from skybus.bus.transport import BusError, Delivery, Queue, Settlement, Transport, command_queue
 from skybus.messages.compute import HostChanged, StartGuest
 from support.buses import Broker, amqp_broker, rabbitmqctl
 
@@ -122,3 +124,18 @@ async def test_a_queue_has_one_consumer_after_each_break(broker: Broker) -> None
 async def _depth_is(transport: Transport, count: int) -> None:
     while await transport.depth(WORKER.name) != count:
         await asyncio.sleep(0.05)
+
+
+async def test_a_channel_that_the_broker_closes_does_not_stay_closed(broker: Broker) -> None:
+    transport, kept = broker.opened[0], Kept()
+    assert isinstance(transport, AmqpTransport)
+    await transport.consume(WORKER, kept, prefetch=4)
+    admin = await aio_pika.connect(broker.url())
+    async with admin, admin.channel() as channel:
+        await channel.exchange_delete(EVENTS)
+    event = HostChanged(host="h1", change="up")
+    with pytest.raises(BusError):
+        # The broker closes the channel of a publisher who names an exchange that it does not have.
+        await transport.publish([Post(exchange=EVENTS, key=event.TYPE, envelope=seal(event, "conductor"))])
+    await published(transport, order("s1"))
+    await kept.until({"s1"})
