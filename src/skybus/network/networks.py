@@ -10,7 +10,7 @@ import asyncpg
 from skybus import clock
 from skybus.errors import Conflict
 from skybus.ids import new_id
-from skybus.messages.network import NetworkCreated, NetworkDeleted, NetworkUpdated
+from skybus.messages.network import NetworkCreated, NetworkDeleted, NetworkUpdated, PortDeleted
 from skybus.network import errors
 from skybus.network.errors import invalid
 
@@ -42,7 +42,7 @@ UPDATE network.network
 """
 FOREIGN_PORTS = "SELECT EXISTS (SELECT 1 FROM network.port WHERE network_id = $1 AND project_id <> $2)"
 IN_USE = "SELECT EXISTS (SELECT 1 FROM network.port WHERE network_id = $1 AND device_owner <> 'network:dhcp')"
-DELETE_PORTS = "DELETE FROM network.port WHERE network_id = $1"
+DELETE_PORTS = "DELETE FROM network.port WHERE network_id = $1 RETURNING id, project_id"
 DELETE_SUBNETS = "DELETE FROM network.subnet WHERE network_id = $1 RETURNING id"
 DELETE = "DELETE FROM network.network WHERE id = $1"
 
@@ -164,7 +164,8 @@ async def network_delete(tx: Any, network_id: str) -> None:
         raise errors.network_not_found(network_id)
     if await tx.fetchval(IN_USE, network_id):
         raise errors.network_in_use(network_id)
-    await tx.execute(DELETE_PORTS, network_id)
+    for port in await tx.fetch(DELETE_PORTS, network_id):
+        tx.publish(PortDeleted(port_id=port["id"], network_id=network_id), project_id=port["project_id"])
     try:
         await tx.fetch(DELETE_SUBNETS, network_id)
     except asyncpg.ForeignKeyViolationError:

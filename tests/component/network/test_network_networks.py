@@ -34,7 +34,9 @@ async def test_every_change_of_a_network_is_announced(net: Any, store: Store) ->
     rows = await store.fetch("SELECT type, project_id, body::json->'changed' AS changed FROM bus.outbox ORDER BY id")
     assert {row["project_id"] for row in rows} == {"p1"}
     kinds = [row["type"].removeprefix("skybus.network.").removesuffix(".v1") for row in rows]
-    assert kinds == ["network.created", "subnet.created", "port.created", "network.updated", "network.deleted"]
+    assert kinds == [
+        "network.created", "subnet.created", "port.created", "network.updated", "port.deleted", "network.deleted",
+    ]  # fmt: skip
     assert rows[3]["changed"] == ["name"]
 
 
