@@ -116,6 +116,8 @@ class Engine:
                 if (op.state, op.step) != seen[op.id]:
                     return Next.NOTHING
                 op.step = max(op.step, 0)
+                # The turn that would have counted this attempt to undo was rolled back.
+                op.attempt += op.state == "undoing"
                 return failed(op, saga, problem)
 
             await self._in_one_transaction([(batch[0][0], fail)], {})

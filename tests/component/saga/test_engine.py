@@ -341,3 +341,14 @@ async def test_the_databases_bad_hour_is_no_crash_of_the_operation_that_met_it(s
     operation = await accept(store)
     assert await swept(engine, operation, most=12) == 12
     assert await state(store, operation) == "running"
+
+
+async def test_an_undo_that_the_conductor_itself_refuses_is_tried_as_often_as_any_and_then_parked(store: Store) -> None:
+    async def refuse(tx: Tx, op: Operation) -> Sequence[Order]:
+        raise Conflict("It is not in a state for this.")
+
+    saga = Saga(kind="test_make", steps=(Step(name="a", do=refuse, undo=refuse, undo_attempts=3),))
+    engine = Engine(store, {"test_make": saga})
+    operation = await accept(store)
+    assert await swept(engine, operation, most=12) < 12
+    assert await state(store, operation) == "failed"
