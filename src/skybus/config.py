@@ -119,6 +119,17 @@ class Scheduler(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     disk_allocation_ratio: float = 1.0
 
 
+class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long what is over is kept, in days; 0 keeps it for ever. The conductor deletes in small batches."""
+
+    operations_days: float = 30.0
+    """Operations that ended. One that is parked as failed stays until it was acknowledged."""
+    events_days: float = 90.0
+    """The event log. A subscriber that asks for what is older is told where the log begins."""
+    dead_letters_days: float = 30.0
+    """Dead letters that were sent again or discarded. The others stay."""
+
+
 class Worker(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every process has."""
 
@@ -142,6 +153,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     volume: Volume = Volume()
     network: Network = Network()
     scheduler: Scheduler = Scheduler()
+    retention: Retention = Retention()
     worker: Worker = Worker()
 
     def need_database(self) -> Database:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import uuid
+from datetime import datetime
 
 from skybus import clock
 
@@ -25,6 +26,11 @@ def new_id() -> str:
     _last = number
     time, tail = number >> 74, number & (2**74 - 1)
     return str(uuid.UUID(int=time << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | (tail & (2**62 - 1))))
+
+
+def first_id_at(moment: datetime) -> str:
+    """Stands before every id that is drawn from `moment` on, and behind every one drawn in an earlier millisecond."""
+    return str(uuid.UUID(int=int(moment.timestamp() * 1000) << 80))
 
 
 def new_hex_id() -> str:

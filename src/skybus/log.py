@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import structlog
@@ -18,8 +18,10 @@ def _render(_logger: Any, _name: str, event: Any) -> str:
     return _encoder.encode(shown).decode()
 
 
-def configure(process: str, *, level: int = logging.INFO) -> None:
-    """Send the logs of this process, and the warnings of its libraries, to standard output as JSON."""
+def configure(process: str, *, level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Send the logs of this process, and the warnings of its libraries, to `stream` as JSON: to standard output unless
+    a command's answer goes there."""
+    to = stream or sys.stdout
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -29,10 +31,10 @@ def configure(process: str, *, level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[*shared, _named(process), _render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(to),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(to)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _named(process)],

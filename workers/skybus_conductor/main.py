@@ -11,6 +11,8 @@ from skybus.identity.keys import Keys
 from skybus.identity.tokens import Tokens
 from skybus.store.part import WorkerPart
 from skybus_conductor.cloud import Cloud
+from skybus_conductor.retention import retention_sweeps
+from skybus_conductor.sweeps import SWEEPS
 from skybus_conductor.worker import Conductor
 
 IMAGE_TOKEN_SECONDS = 900
@@ -38,4 +40,5 @@ class Part(WorkerPart):
 
     def __init__(self, config: Config, transport: Transport) -> None:
         super().__init__("conductor", config, transport)
-        self.worker = Conductor(self.store, transport, cloud_of(config), user=CONTROL_USER)
+        sweeps = (*SWEEPS, *retention_sweeps(config.retention))
+        self.worker = Conductor(self.store, transport, cloud_of(config), user=CONTROL_USER, sweeps=sweeps)

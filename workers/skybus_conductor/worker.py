@@ -4,7 +4,7 @@ the dead letters. Any number of conductors share the queue; a row's lock decides
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -22,7 +22,7 @@ from skybus_conductor.cloud import Cloud
 from skybus_conductor.dead_letters import dead_letter_insert
 from skybus_conductor.reports import ReportHandler, reports
 from skybus_conductor.sagas import sagas
-from skybus_conductor.sweeps import SWEEPS
+from skybus_conductor.sweeps import SWEEPS, Sweep
 
 log = structlog.get_logger()
 
@@ -35,8 +35,11 @@ DUE_SECONDS = 0.25
 class Conductor:
     """One conductor. `user` is the broker account that the control plane's own processes share."""
 
-    def __init__(self, store: Store, transport: Transport, cloud: Cloud, *, user: str) -> None:
+    def __init__(
+        self, store: Store, transport: Transport, cloud: Cloud, *, user: str, sweeps: Sequence[Sweep] = SWEEPS
+    ) -> None:
         self.store = store
+        self.sweeps = sweeps
         self.user = user
         self.engine = Engine(store, sagas(cloud))
         self.reports: Mapping[type[Report], ReportHandler] = reports(cloud)
@@ -50,7 +53,7 @@ class Conductor:
         await self._inbox.consume(INBOX, prefetch=prefetch)
         self._dead = await self._transport.consume(DEAD_LETTERS, self._collect, prefetch=16)
         self._tasks = [asyncio.create_task(self._sweep_operations())]
-        self._tasks += [asyncio.create_task(sweep.run(self.store)) for sweep in SWEEPS]
+        self._tasks += [asyncio.create_task(sweep.run(self.store)) for sweep in self.sweeps]
 
     async def stop(self, grace_seconds: float) -> None:
         """Finish the answers in hand."""

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from skybus import log
 from skybus.bus.transport import BusError
 from skybus.config import ConfigError
 from skybus.errors import CloudError
@@ -37,10 +38,21 @@ def parser() -> argparse.ArgumentParser:
     trace.add_argument("--logs", help="folder of the processes' logs (default: log beside the configuration)")
     doctor = commands.add_parser("doctor", help="compare database, hypervisors, networks and volumes")
     doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--repair", action="store_true", help="mend what is safe to mend, then look again")
+    doctor.add_argument(
+        "--wait", type=float, default=30.0, metavar="SECONDS", help="how long a repair may take to show (default: 30)"
+    )
+    operations = commands.add_parser("operations", help="what was accepted; what to do where an undo did not work")
+    operations.add_argument("action", choices=("list", "show", "retry", "acknowledge"))
+    operations.add_argument("id", nargs="?")
+    operations.add_argument("--reason", help="why nothing is left to do; kept with an acknowledgement")
+    operations.add_argument("--acknowledged", action="store_true", help="list those that were acknowledged, too")
+    operations.add_argument("--json", action="store_true")
     letters = commands.add_parser("dead-letters", help="messages that nobody could handle")
-    letters.add_argument("action", choices=("list", "show", "replay"))
+    letters.add_argument("action", choices=("list", "show", "replay", "discard"))
     letters.add_argument("id", nargs="?")
-    letters.add_argument("--replayed", action="store_true", help="list those that were replayed, too")
+    letters.add_argument("--reason", help="why nobody wants it sent again; kept with a discarded one")
+    letters.add_argument("--replayed", action="store_true", help="list those that were replayed or discarded, too")
     schemas = commands.add_parser("schemas", help="write the message schemas from the message classes")
     schemas.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
     return top
@@ -63,6 +75,8 @@ def _run(args: argparse.Namespace) -> int:
         from skybus.cli import run
 
         return run.main(args)
+    # What a command has to say is on standard output; its log is beside it.
+    log.configure(args.command, stream=sys.stderr)
     if args.command in ("migrate", "bootstrap", "topology", "schemas"):
         from skybus.cli import setup
 
@@ -71,6 +85,10 @@ def _run(args: argparse.Namespace) -> int:
         from skybus.cli import doctor
 
         return doctor.main(args)
+    if args.command == "operations":
+        from skybus.cli import operations
+
+        return operations.main(args)
     from skybus.cli import look
 
     return look.main(args)

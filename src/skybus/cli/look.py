@@ -1,4 +1,4 @@
-"""`skybus status`, `trace`, `dead-letters`: looking at a running cloud."""
+"""`skybus status`, `trace`, `dead-letters`: looking at a running cloud, and at what it could not deliver."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from skybus.events import log as event_log
 from skybus.http.times import micros_z
 from skybus.network import agents
 from skybus.placement.inventory import providers
+from skybus.saga.ended import operations_parked_count
 from skybus.store import Store
 
 OPERATIONS = """
 SELECT id, kind, resource_type, resource_id, state, step, attempt, deadline, created_at
   FROM saga.operation WHERE state IN ('waiting', 'running', 'undoing') ORDER BY created_at LIMIT 100
 """
-FAILED = "SELECT count(*) FROM saga.operation WHERE state = 'failed'"
 OUTBOX = "SELECT count(*) FROM bus.outbox"
 OF_REQUEST = """
 SELECT id, kind, resource_type, resource_id, state, error, created_at, finished_at
@@ -35,14 +35,19 @@ def main(args: argparse.Namespace) -> int:
     """Run one of them."""
     config = load(args.config)
     if args.command == "status":
-        return asyncio.run(_with_store(config, lambda store: _status(config, store, args.json)))
+        return with_store(config, lambda store: _status(config, store, args.json))
     if args.command == "trace":
         folder = Path(args.logs) if args.logs else _log_folder(args)
-        return asyncio.run(_with_store(config, lambda store: _trace(store, args.request_id, folder)))
-    return asyncio.run(_with_store(config, lambda store: _dead_letters(store, args)))
+        return with_store(config, lambda store: _trace(store, args.request_id, folder))
+    return with_store(config, lambda store: _dead_letters(store, args))
 
 
-async def _with_store(config: Config, look: Callable[[Store], Awaitable[int]]) -> int:
+def with_store(config: Config, look: Callable[[Store], Awaitable[int]]) -> int:
+    """Run `look` on an open store; answer what it answers."""
+    return asyncio.run(_opened(config, look))
+
+
+async def _opened(config: Config, look: Callable[[Store], Awaitable[int]]) -> int:
     store = Store(config.need_database(), "operator")
     await store.open()
     try:
@@ -69,7 +74,7 @@ async def _status(config: Config, store: Store, as_json: bool) -> int:
         "dead_letters": await dead_letter_count(store),
         "events": await event_log.head(store),
         "operations": [_operation(row) for row in await store.fetch(OPERATIONS)],
-        "operations_failed": await store.fetchval(FAILED),
+        "operations_failed": await operations_parked_count(store),
     }
     if as_json:
         print(json.dumps(picture))
@@ -166,23 +171,28 @@ def _told_by_logs(folder: Path, request_id: str) -> Iterator[tuple[str, str, str
 
 
 async def _dead_letters(store: Store, args: argparse.Namespace) -> int:
-    from skybus_conductor.dead_letters import dead_letter_get, dead_letter_list, dead_letter_replay
+    from skybus_conductor import dead_letters as letters
 
     if args.action == "list":
-        rows = await dead_letter_list(store, replayed=args.replayed)
+        rows = await letters.dead_letter_list(store, replayed=args.replayed)
         for row in rows:
-            replayed = " (replayed)" if row["replayed_at"] else ""
-            print(f"{row['id']}  {micros_z(row['died_at'])}  {row['queue']}  {row['type']}  {row['reason']}{replayed}")
+            fate = " (replayed)" if row["replayed_at"] else ""
+            fate = f" (discarded: {row['discarded_reason']})" if row["discarded_at"] else fate
+            print(f"{row['id']}  {micros_z(row['died_at'])}  {row['queue']}  {row['type']}  {row['reason']}{fate}")
         print(f"{len(rows)} dead letters")
         return 0
     if not args.id:
         print("which one? give its id, as `skybus dead-letters list` shows it")
         return 2
     if args.action == "show":
-        row = await dead_letter_get(store, args.id)
+        row = await letters.dead_letter_get(store, args.id)
         print(json.dumps(dict(row), indent=2, default=str) if row else f"there is no dead letter {args.id}")
         return 0 if row else 1
+    discards = args.action == "discard"
     async with store.transaction() as tx:
-        found = await dead_letter_replay(tx, args.id)
-    print("sent again" if found else f"there is no dead letter {args.id}")
+        if discards:
+            found = await letters.dead_letter_discard(tx, args.id, args.reason or "")
+        else:
+            found = await letters.dead_letter_replay(tx, args.id)
+    print(("discarded" if discards else "sent again") if found else f"there is no dead letter {args.id}")
     return 0 if found else 1

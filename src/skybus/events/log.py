@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from skybus.errors import CloudError
 from skybus.http.times import micros_z
 from skybus.store import Store
+from skybus.store.event_log import events_oldest
 from skybus.store.tail import HEAD
 
 BATCH = 200
@@ -23,6 +25,12 @@ OF_REQUEST = """
 SELECT position, id, type, source, subject, project_id, request_id, operation_id, time, body
   FROM bus.event WHERE request_id = $1 ORDER BY position
 """
+
+
+class Gone(CloudError):
+    """What was asked for is older than the log."""
+
+    code, status, title = "events.gone", 410, "Gone"
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +51,17 @@ def like_pattern(pattern: str) -> str:
 async def head(store: Store) -> int:
     """The position of the newest event."""
     return int(await store.fetchval(HEAD))
+
+
+async def check_kept(store: Store, position: int) -> None:
+    """Raises Gone when an event behind `position` is no longer kept: whoever went on there would miss it."""
+    begins = await events_oldest(store)
+    if position + 1 < begins:
+        raise Gone(
+            f"The event log begins at position {begins}; what is older was deleted. Read the state that you follow "
+            f"anew, and go on behind position {begins - 1} or later.",
+            oldest=begins,
+        )
 
 
 async def after(store: Store, position: int, wanted: Wanted) -> tuple[Sequence[Any], int]:

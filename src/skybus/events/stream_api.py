@@ -17,6 +17,7 @@ from skybus.errors import BadRequest, Forbidden
 from skybus.events import log as event_log
 from skybus.http.call import Call
 from skybus.http.routes import NO_BODY, Route
+from skybus.store.event_log import events_oldest
 
 KEEPALIVE_SECONDS = 15.0
 MAX_PATTERNS = 20
@@ -85,13 +86,18 @@ def _wanted(call: Call) -> event_log.Wanted:
 
 
 async def _start(call: Call) -> int:
-    """The position behind which to begin: `Last-Event-ID`, else `position`, else the log's end."""
+    """The position behind which to begin: `Last-Event-ID`, else `position`, else the log's end; `earliest` is the
+    beginning of what is kept. Raises Gone for a position before that."""
     text = call.headers.get("Last-Event-ID") or call.query.get("position")
     if text is None:
         return await event_log.head(call.store)
+    if text == "earliest":
+        return await events_oldest(call.store) - 1
     if not text.isdecimal() or len(text) > 18:
         raise BadRequest(f"{text[:32]!r} is not a position in the event log.")
-    return int(text)
+    position = int(text)
+    await event_log.check_kept(call.store, position)
+    return position
 
 
 ROUTES = [Route(method="GET", path="/stream", handler=stream, policy="events:stream", body=NO_BODY)]

@@ -53,6 +53,11 @@ async def revoke(tx: Tx, *matches: dict[str, str]) -> None:
     tx.publish(TokensRevoked(revocations=revocations), project_id="")
 
 
+async def revocations_forget(tx: Tx) -> None:
+    """Delete what no token that could still be believed is concerned by."""
+    await tx.execute(FORGET, clock.now())
+
+
 class Revocations:
     """Every revocation that can still matter, in memory."""
 

@@ -36,6 +36,46 @@ class OperationEnded(Event, frozen=True, kw_only=True):
     error: dict[str, Any] | None = None
 
 
+class OperationRetried(Event, frozen=True, kw_only=True):
+    """An operator has the undo of an operation that was parked as failed tried again."""
+
+    TYPE: ClassVar[str] = "skybus.saga.operation.retried.v1"
+    SUBJECT: ClassVar[str] = "operation_id"
+    operation_id: str
+    kind: str
+
+
+class OperationAcknowledged(Event, frozen=True, kw_only=True):
+    """An operator has seen to what an operation left that was parked as failed, and says why that is enough."""
+
+    TYPE: ClassVar[str] = "skybus.saga.operation.acknowledged.v1"
+    SUBJECT: ClassVar[str] = "operation_id"
+    operation_id: str
+    kind: str
+    reason: str
+
+
+class MessageDiscarded(Event, frozen=True, kw_only=True):
+    """An operator does not want a dead letter sent again, and says why."""
+
+    TYPE: ClassVar[str] = "skybus.bus.message.discarded.v1"
+    SUBJECT: ClassVar[str] = "message_id"
+    message_id: str
+    message_type: str
+    reason: str
+
+
+class RepairMade(Event, frozen=True, kw_only=True):
+    """`skybus doctor --repair` mended something: what disagreed with what, and what was done about it."""
+
+    TYPE: ClassVar[str] = "skybus.saga.repair.made.v1"
+    SUBJECT: ClassVar[str] = "what"
+    check: str
+    what: str
+    says: str
+    repair: str
+
+
 class MessageDied(Event, frozen=True, kw_only=True):
     """Nobody could handle a message; it waits among the dead letters."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,21 @@ from skybus.bus.hosting import AgentServer
 from skybus.bus.message import Answer, Command, Report
 from skybus.bus.transport import command_queue
 from skybus.cli import look
-from skybus.errors import CommandTroubled
+from skybus.errors import BadRequest, CommandTroubled
 from skybus.ids import new_id
 from skybus.messages.compute import DestroyGuest, GuestDestroyed, HypervisorReport, ServerCreated, ServerDeleted
 from skybus.messages.network import UnplugPort
 from skybus.messages.placement import Place
 from skybus.messages.volume import RemoveVolume
 from skybus.store import Store
-from skybus_conductor.dead_letters import dead_letter_count, dead_letter_get, dead_letter_list, dead_letter_replay
+from skybus_conductor.dead_letters import (
+    dead_letter_count,
+    dead_letter_discard,
+    dead_letter_get,
+    dead_letter_list,
+    dead_letter_replay,
+    dead_letters_forget,
+)
 
 
 @pytest.fixture
@@ -222,8 +230,9 @@ async def test_the_command_lists_shows_and_replays(
     config = tmp_path / "skybus.toml"
     config.write_text(f'[database]\ndsn = "{workers.store.config.dsn}"\n')
 
-    async def command(action: str, id_: str | None = None, *, replayed: bool = False) -> tuple[int, str]:
-        args = argparse.Namespace(config=str(config), command="dead-letters", action=action, id=id_, replayed=replayed)
+    async def command(action: str, id_: str | None = None, **more: Any) -> tuple[int, str]:
+        options = {"replayed": False, "reason": None, **more}
+        args = argparse.Namespace(config=str(config), command="dead-letters", action=action, id=id_, **options)
         status = await asyncio.to_thread(look.main, args)
         lines = [
             line for line in capsys.readouterr().out.splitlines() if "message=skybus" not in line
@@ -246,3 +255,25 @@ async def test_the_command_lists_shows_and_replays(
     assert await command("replay", row["id"]) == (0, "sent again")
     assert (await command("list"))[1] == "0 dead letters"
     assert row["id"] in (await command("list", replayed=True))[1]
+
+
+async def test_a_discarded_letter_waits_for_nobody_keeps_its_reason_and_is_forgotten_in_time(
+    workers: Running, sulking: Sulking
+) -> None:
+    await workers.command("compute.h9", DestroyGuest(server_id=SERVER))
+    [row] = await workers.dead()
+    store = workers.store
+    async with store.transaction() as tx:
+        with pytest.raises(BadRequest):
+            await dead_letter_discard(tx, row["id"], "  ")
+        assert not await dead_letter_discard(tx, "nobody", "why")
+        assert await dead_letters_forget(tx, clock.now(), 10) == 0, "one that waits is kept"
+        assert await dead_letter_discard(tx, row["id"], "the host is gone")
+    assert await dead_letter_count(store) == 0
+    assert await dead_letter_list(store) == []
+    [kept] = await dead_letter_list(store, replayed=True)
+    assert kept["discarded_reason"] == "the host is gone"
+    async with store.transaction() as tx:
+        assert await dead_letters_forget(tx, clock.now() - timedelta(seconds=60), 10) == 0
+        assert await dead_letters_forget(tx, clock.now() + timedelta(seconds=60), 10) == 1
+    assert await dead_letter_list(store, replayed=True) == []

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
+from skybus import clock
 from skybus.bus.memory import MemoryBroker, MemoryTransport
 from skybus.errors import Unauthorized
 from skybus.events import stream_api
@@ -20,6 +21,7 @@ from skybus.http.caller import Caller
 from skybus.messages.compute import ServerMoved
 from skybus.messages.volume import VolumeUpdated
 from skybus.store import Store
+from skybus.store.event_log import events_forget
 from skybus.store.relay import Relay
 from skybus.store.tail import Tail
 from support.front import Client, front, made_up
@@ -140,6 +142,33 @@ async def test_a_subscriber_begins_now_or_behind_any_position(gateway: Gateway) 
         await gateway.announce("s6")
         assert await now.subjects(1) == ["s6"]
         assert await both.subjects(2) == ["s5", "s6"], "a reconnection knows better than the URL"
+
+
+async def test_a_position_older_than_the_log_is_refused_with_where_the_log_begins(gateway: Gateway) -> None:
+    for number in range(1, 6):
+        await gateway.announce(f"s{number}")
+    await logged(gateway, 5)
+    async with gateway.store.transaction() as tx:
+        assert await events_forget(tx, clock.now(), 3) == 3
+    for query, headers in (("?position=0", {}), ("?position=2", {}), ("", {"Last-Event-ID": "1"})):
+        answer = await gateway.client.call("GET", f"/events/v1/stream{query}", headers=headers, token=ALICE)
+        assert answer.status == 410
+        assert "begins at position 4" in answer.body["errors"][0]["detail"]
+    async with gateway.stream("?position=3") as behind, gateway.stream("?position=earliest") as earliest:
+        assert await behind.subjects(2) == ["s4", "s5"]
+        assert await earliest.subjects(2) == ["s4", "s5"]
+
+
+async def test_the_newest_event_outlives_every_age_and_positions_are_not_used_again(gateway: Gateway) -> None:
+    for number in range(1, 4):
+        await gateway.announce(f"s{number}")
+    await logged(gateway, 3)
+    async with gateway.store.transaction() as tx:
+        assert await events_forget(tx, clock.now(), 100) == 2
+        assert await events_forget(tx, clock.now(), 100) == 0
+    await gateway.announce("s4")
+    async with gateway.stream("?position=3") as stream:
+        assert (await stream.next())["position"] == 4
 
 
 async def test_a_subscriber_that_reconnects_again_and_again_misses_nothing_and_sees_nothing_twice(
