@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
+from skybus.bus.process import transport_of
 from skybus.bus.transport import Transport
 from skybus.compute.instance_identity import InstanceIdentity
 from skybus.config import Config
@@ -13,6 +15,7 @@ from skybus.store.part import WorkerPart
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.retention import retention_sweeps
 from skybus_conductor.sweeps import SWEEPS
+from skybus_conductor.topology import Topology
 from skybus_conductor.worker import Conductor
 
 IMAGE_TOKEN_SECONDS = 900
@@ -36,9 +39,31 @@ def cloud_of(config: Config) -> Cloud:
 
 
 class Part(WorkerPart):
-    """The store, the relay and a conductor."""
+    """The store, the relay and a conductor, who also sees to it that the broker has the queues."""
 
     def __init__(self, config: Config, transport: Transport) -> None:
         super().__init__("conductor", config, transport)
         sweeps = (*SWEEPS, *retention_sweeps(config.retention))
         self.worker = Conductor(self.store, transport, cloud_of(config), user=CONTROL_USER, sweeps=sweeps)
+        self.topology = Topology(self.store, lambda: transport_of(config))
+        self._topology: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """The queues first: without them there is nothing to work on."""
+        if self.config.bus.url.startswith("memory:"):
+            await super().start()
+            return
+        await self.store.open()
+        try:
+            await self.topology.ensure()
+        finally:
+            await self.store.close()
+        await super().start()
+        self._topology = asyncio.create_task(self.topology.keep(lambda: self.transport.connected))
+
+    async def stop(self) -> None:
+        """Look no more for the queues, then the rest."""
+        if self._topology is not None:
+            self._topology.cancel()
+            await asyncio.gather(self._topology, return_exceptions=True)
+        await super().stop()

@@ -3,19 +3,14 @@ queue."""
 
 from __future__ import annotations
 
-from skybus.bus.envelope import EVENTS, Envelope
+from skybus.bus.envelope import Envelope
 from skybus.bus.message import Event, Message
 from skybus.bus.runner import Runner
-from skybus.bus.transport import Delivery, Queue, Transport
+from skybus.bus.transport import Delivery, Transport
 from skybus.errors import CloudError
 from skybus.metering import existence
+from skybus.metering.inbox import BINDINGS, EVENTS_QUEUE, NAME
 from skybus.store import Store
-
-NAME = "skybus.metering"
-"""The queue, which outlives the workers: what happens while none runs is metered later."""
-BINDINGS = tuple(kind.TYPE for kind in existence.EVENTS)
-"""Types of the events that are metered."""
-EVENTS_QUEUE = Queue(name=NAME, bindings=tuple((EVENTS, pattern) for pattern in BINDINGS))
 
 
 class Metering:

@@ -13,7 +13,7 @@ import yaml
 
 from skybus.bus import schemas
 from skybus.bus.process import transport_of
-from skybus.bus.transport import Queue, command_queue
+from skybus.bus.transport import Queue
 from skybus.config import Config, load
 from skybus.store import Store
 from skybus.store.migrations import MigrationError, migrate
@@ -69,11 +69,9 @@ async def _topology(config: Config, hosts: Iterable[str]) -> None:
 
 def queues(hosts: Iterable[str]) -> list[Queue]:
     """Every durable queue of a cloud with these hosts."""
-    from skybus_conductor.worker import DEAD_LETTERS, INBOX
-    from skybus_metering.worker import EVENTS_QUEUE
+    from skybus_conductor.topology import queues_of
 
-    agents = [command_queue(f"{kind}.{host}") for host in hosts for kind in AGENT_KINDS]
-    return [DEAD_LETTERS, INBOX, command_queue("scheduler"), EVENTS_QUEUE, *agents]
+    return queues_of(f"{kind}.{host}" for host in hosts for kind in AGENT_KINDS)
 
 
 def write_schemas(*, check: bool) -> int:
