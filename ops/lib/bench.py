@@ -1,29 +1,32 @@
-"""`ops/bench`: the figures of `tests/bench`, on a simulated cloud of its own."""
+"""`ops/bench` and `ops/soak`: bring a simulated cloud up on a state of its own, run a program of `tests/bench` on it,
+take it down whatever happened."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from . import venv
 from .state import REPO, State
 
 
-def bench(arguments: list[str], hosts: int) -> int:
-    """Bring the cloud up, measure, take it down whatever happened. The exit status of the measuring."""
+def measured(module: str, words: Sequence[str], hosts: int, gateways: int = 2) -> int:
+    """Run `module` with `words` on a cloud of `hosts` hosts. Its exit status; 1 when there was no cloud to run it on."""
     state = State.here().root / "bench"
     environment = {**os.environ, "SKYBUS_STATE": str(state)}
-
-    def ops(name: str, *words: str) -> int:
-        return subprocess.run([sys.executable, REPO / "ops" / name, *words], env=environment, check=False).returncode
-
     try:
-        if ops("up", "--simulated", "--workers", "--hosts", str(hosts), "--no-client"):
+        shape = ["--hosts", str(hosts), "--gateways", str(gateways)]
+        if ops("up", ["--simulated", "--workers", "--no-client", "--no-first-server", *shape], environment):
             return 1
-        script = Path(REPO) / "tests" / "bench" / "bench.py"
-        words = [venv.program("python"), script, "--clouds", state / "clouds.yaml", "--run", state / "run", *arguments]
-        return subprocess.run(words, check=False).returncode
+        argv = [venv.program("python"), "-m", module, "--state", state, *words]
+        python_path = os.pathsep.join(str(REPO / folder) for folder in ("tests", "src", "workers"))
+        return subprocess.run(argv, env={**os.environ, "PYTHONPATH": python_path}, check=False).returncode
     finally:
-        ops("down", "--purge")
+        ops("down", ["--purge"], environment)
+
+
+def ops(name: str, words: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run one of our commands to its end. Its exit status."""
+    return subprocess.run([sys.executable, REPO / "ops" / name, *words], env=environment, check=False).returncode

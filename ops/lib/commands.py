@@ -121,13 +121,42 @@ def lock_command() -> int:
 
 def bench_command() -> int:
     """`ops/bench`."""
-    from .bench import bench
+    from .bench import measured
 
-    parser = argparse.ArgumentParser(prog="ops/bench", description="Measure a simulated cloud of its own.")
+    parser = argparse.ArgumentParser(
+        prog="ops/bench",
+        description="Measure a simulated cloud of its own. Other arguments go to the program in tests/bench that measures;"
+        " `--help` after `--` shows them.",
+    )
+    parser.add_argument(
+        "--hosts", type=int, metavar="N", help="simulated hosts (1000; with --heartbeats reporting ones)"
+    )
+    parser.add_argument("--gateways", type=int, default=2, metavar="N", help="processes that share the API's port (2)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--heartbeats", action="store_true", help="instead: the reports of many hosts (10000)")
+    which.add_argument("--yardstick", metavar="PROGRAM", help="instead: run cloudbench.py at this path, as a table")
+    asked, words = parser.parse_known_args()
+    words = [word for word in words if word != "--"]
+    if asked.heartbeats:
+        words = ["--hosts", str(asked.hosts or 10_000), *words]
+        return guarded(lambda: measured("bench.heartbeats", words, 4, asked.gateways))
+    if asked.yardstick:
+        words = ["--program", os.path.abspath(asked.yardstick), *words]
+        return guarded(lambda: measured("bench.yardstick", words, asked.hosts or 8, asked.gateways))
+    return guarded(lambda: measured("bench", words, asked.hosts or 1000, asked.gateways))
+
+
+def soak_command() -> int:
+    """`ops/soak`."""
+    from .bench import measured
+
+    parser = argparse.ArgumentParser(
+        prog="ops/soak",
+        description="Churn on a simulated cloud of its own, and look whether anything grows. Other arguments go to the"
+        " program in tests/bench; `--help` after `--` shows them.",
+    )
     parser.add_argument("--hosts", type=int, default=20, metavar="N", help="simulated hosts (20)")
-    parser.add_argument("--boots", default="200,1000", help="servers of each boot storm (200,1000)")
-    parser.add_argument("--seconds", default="5", help="length of each rate test (5)")
-    parser.add_argument("--out", help="write the figures there as JSON")
-    asked = parser.parse_args()
-    words = ["--boots", asked.boots, "--seconds", asked.seconds, *(["--out", asked.out] if asked.out else [])]
-    return guarded(lambda: bench(words, asked.hosts))
+    parser.add_argument("--gateways", type=int, default=2, metavar="N", help="processes that share the API's port (2)")
+    asked, words = parser.parse_known_args()
+    words = [word for word in words if word != "--"]
+    return guarded(lambda: measured("bench.soak", words, asked.hosts, asked.gateways))
