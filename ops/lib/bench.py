@@ -13,7 +13,7 @@ from .state import REPO, State
 
 
 def measured(module: str, words: Sequence[str], hosts: int, gateways: int = 2) -> int:
-    """Run `module` with `words` on a cloud of `hosts` hosts. Its exit status; 1 when there was no cloud to run it on."""
+    """Run `module` with `words` on a cloud of `hosts` hosts. Its exit status; 1 when there is no cloud to run it on."""
     state = State.here().root / "bench"
     environment = {**os.environ, "SKYBUS_STATE": str(state)}
     try:

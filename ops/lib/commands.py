@@ -125,8 +125,9 @@ def bench_command() -> int:
 
     parser = argparse.ArgumentParser(
         prog="ops/bench",
-        description="Measure a simulated cloud of its own. Other arguments go to the program in tests/bench that measures;"
+        description="Measure a simulated cloud of its own. Other arguments go to the program in tests/bench;"
         " `--help` after `--` shows them.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--hosts", type=int, metavar="N", help="simulated hosts (1000; with --heartbeats reporting ones)"
@@ -154,6 +155,7 @@ def soak_command() -> int:
         prog="ops/soak",
         description="Churn on a simulated cloud of its own, and look whether anything grows. Other arguments go to the"
         " program in tests/bench; `--help` after `--` shows them.",
+        allow_abbrev=False,
     )
     parser.add_argument("--hosts", type=int, default=20, metavar="N", help="simulated hosts (20)")
     parser.add_argument("--gateways", type=int, default=2, metavar="N", help="processes that share the API's port (2)")
