@@ -11,6 +11,7 @@ import structlog
 from skybus import clock
 from skybus.bus.agent import CommandHandler, Tell
 from skybus.bus.message import Command
+from skybus.bus.transport import BusError
 from skybus.errors import CloudError, CommandRefused, CommandTroubled
 from skybus.messages.compute import (
     ConsoleText,
@@ -225,14 +226,15 @@ class ComputeAgent:
                 state: PowerState = guest.power_state if guest else "absent"
                 if self._tell is None or state == self._known.get(server_id, "absent"):
                     return
-                if guest is None:
-                    del self._known[server_id]
-                else:
-                    self._known[server_id] = state
                 log.info("guest_changed", host=self.host, server_id=server_id, power_state=state)
                 seen_at = clock.now()
                 await self._tell(GuestChanged(host=self.host, server_id=server_id, power_state=state, seen_at=seen_at))
-        except CloudError as error:
+                # Known once it is told: what the bus did not take is noticed again with the next heartbeat.
+                if guest is None:
+                    self._known.pop(server_id, None)
+                else:
+                    self._known[server_id] = state
+        except (CloudError, BusError) as error:
             log.warning("compute_look_failed", host=self.host, server_id=server_id, reason=str(error))
         except Exception:
             log.exception("compute_look_crashed", host=self.host, server_id=server_id)

@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 CALL_SECONDS = 30.0
 CONNECT_SECONDS = 30.0
+AWAY_SECONDS = 20.0
+"""How long an order waits for libvirtd to come back: a restart takes a second or two, and is no reason to fail."""
 KEEPALIVE = (5, 3)
 """Seconds between pings, and how many may stay unanswered."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
@@ -80,6 +82,7 @@ class LibvirtLink:
     async def close(self) -> None:
         """Let go of the connection."""
         self._attempt += 1
+        self._up.clear()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -93,19 +96,23 @@ class LibvirtLink:
     async def call(self, what: str, function: Callable[..., T], *arguments: Any, seconds: float = CALL_SECONDS) -> T:
         """`function(connection, *arguments)`, in a thread.
 
-        Raises CommandTroubled when there is no connection, no answer within `seconds`, or an error from libvirt; its
-        text goes to the log, since it may name what is on the host. A call past its deadline goes on in its thread
-        until the keepalive ends it.
+        Raises CommandTroubled when there is no connection for some time, no answer within `seconds`, or an error from
+        libvirt; its text goes to the log, since it may name what is on the host. A call past its deadline goes on in
+        its thread until the keepalive ends it.
         """
-        if self._connection is None:
-            raise CommandTroubled(f"cannot {what}: there is no connection to the hypervisor")
-        return await self._in_thread(self._acting, what, seconds, function, self._connection, *arguments)
+        return await self._in_thread(self._acting, what, seconds, function, await self._present(what), *arguments)
 
     async def look(self, what: str, function: Callable[..., T], *arguments: Any) -> T:
         """As `call`, for what changes nothing: in threads of its own, so that a heartbeat never queues behind boots."""
-        if self._connection is None:
-            raise CommandTroubled(f"cannot {what}: there is no connection to the hypervisor")
-        return await self._in_thread(self._looking, what, CALL_SECONDS, function, self._connection, *arguments)
+        return await self._in_thread(self._looking, what, CALL_SECONDS, function, await self._present(what), *arguments)
+
+    async def _present(self, what: str) -> Any:
+        """The connection, awaited for a while when libvirtd has just gone."""
+        try:
+            await asyncio.wait_for(self._up.wait(), AWAY_SECONDS)
+        except TimeoutError:
+            raise CommandTroubled(f"cannot {what}: there is no connection to the hypervisor") from None
+        return self._connection
 
     async def _in_thread(
         self, threads: ThreadPoolExecutor, what: str, seconds: float, function: Callable[..., T], *arguments: Any
@@ -139,6 +146,7 @@ class LibvirtLink:
             self._up.set()
             self._connected()
             await self._lost.wait()
+            self._up.clear()
             lost, self._connection = self._connection, None
             log.warning("libvirt_lost", uri=self._uri)
             with contextlib.suppress(CommandTroubled):
