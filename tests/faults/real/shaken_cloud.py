@@ -1,4 +1,4 @@
-"""A simulated cloud of processes that belongs to one test: brought up, shaken, asked how it is, and removed."""
+"""A cloud of processes that belongs to the tests: brought up, shaken, asked how it is, and removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +18,37 @@ import asyncpg
 
 REPO = Path(__file__).resolve().parents[3]
 SKYBUS = Path(sys.executable).with_name("skybus")
-SHAPE = ("--simulated", "--workers", "--hosts", "4", "--gateways", "1", "--no-client")
+SIMULATED = ("--simulated", "--workers", "--hosts", "4", "--gateways", "1", "--no-client")
 AT_WORK = "SELECT kind, state, step, resource_id FROM saga.operation WHERE state IN ('waiting', 'running', 'undoing')"
 
 
 class ShakenCloud:
-    """One cloud in the folder `state`."""
+    """One cloud in the folder `state`, of the form that `shape` asks `ops/up` for."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, shape: Sequence[str] = SIMULATED) -> None:
         self.state = state
+        self.shape = shape
 
     async def up(self) -> None:
         """Bring it up, or whatever of it is dead."""
-        await self._program(REPO / "ops" / "up", *SHAPE)
+        await self.program(REPO / "ops" / "up", *self.shape)
 
     async def down(self) -> None:
         """Remove it with all that it made."""
-        await self._program(REPO / "ops" / "down", "--purge")
+        await self.program(REPO / "ops" / "down", "--purge")
+
+    def pid(self, name: str) -> int:
+        """Which process `name` is, by the record that the cloud made when it started it."""
+        return int((self.state / "run" / f"{name}.pid").read_text().split()[0])
+
+    def signal(self, number: signal.Signals, *names: str) -> None:
+        """Send a signal to processes of the cloud's own."""
+        for name in names:
+            os.kill(self.pid(name), number)
 
     def kill(self, *names: str) -> None:
-        """SIGKILL: no goodbyes. By the pid that the cloud recorded, of a process that it started."""
-        for name in names:
-            os.kill(int((self.state / "run" / f"{name}.pid").read_text().split()[0]), signal.SIGKILL)
+        """SIGKILL: no goodbyes."""
+        self.signal(signal.SIGKILL, *names)
 
     async def rows(self, sql: str) -> list[dict[str, Any]]:
         """What the database says."""
@@ -52,22 +61,24 @@ class ShakenCloud:
 
     async def doctor(self) -> list[str]:
         """What `skybus doctor` finds wrong."""
-        said = await self._program(
+        said = await self.program(
             SKYBUS, "--config", self.state / "etc" / "skybus.toml", "doctor", "--json", good=(0, 1)
         )
         return [" ".join(row.values()) for row in json.loads(said)["disagreements"]]
 
-    async def _program(self, *words: str | Path, good: tuple[int, ...] = (0,), seconds: float = 150) -> str:
+    async def program(
+        self, *words: str | Path, good: tuple[int, ...] = (0,), seconds: float = 150, stdin: str = ""
+    ) -> str:
         """What a program prints. Raises AssertionError with it when the program fails, TimeoutError."""
         child = await asyncio.create_subprocess_exec(
             *words,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "SKYBUS_STATE": str(self.state)},
         )
         try:
-            out, err = await asyncio.wait_for(child.communicate(), seconds)
+            out, err = await asyncio.wait_for(child.communicate(stdin.encode()), seconds)
         finally:
             if child.returncode is None:
                 child.terminate()
