@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class Bench:
 
     async def once(self, number: int, storms: Storms, requests: Requests, network: str, hosts: list[str]) -> None:
         """One of the runs."""
-        work = {
+        work: dict[str, Callable[[], Awaitable[None]]] = {
             "tokens": requests.tokens,
             "reads": requests.reads,
             "creates": lambda: requests.creates(network),
