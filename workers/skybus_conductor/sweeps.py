@@ -12,12 +12,11 @@ import structlog
 
 from skybus import clock
 from skybus.compute.hosts import hosts_silent
-from skybus.compute.server_life import servers_hostless
 from skybus.errors import CloudError
-from skybus.placement.claims import claim_consumers, claim_release
 from skybus.placement.inventory import providers_silent
 from skybus.store import Store, Tx
-from skybus_conductor.reconcilers import busy
+from skybus_conductor.peers import tell_untold_peers
+from skybus_conductor.reconcilers import claims
 
 log = structlog.get_logger()
 
@@ -56,14 +55,13 @@ async def silent_hosts(tx: Tx) -> None:
 
 
 async def orphaned_claims(tx: Tx) -> None:
-    """Release the claims of servers that are gone and on which nothing works."""
-    ids = await servers_hostless(tx, [row["consumer_id"] for row in await claim_consumers(tx, "compute")])
-    for consumer_id in set(ids) - await busy(tx, "server", ids):
-        log.warning("claim_of_nobody", consumer=consumer_id)
-        await claim_release(tx, consumer_id)
+    """Release the claims of servers and volumes that are gone and on which nothing works."""
+    for kind in claims.HOSTLESS:
+        await claims.release_orphans(tx, kind)
 
 
 SWEEPS = (
+    Sweep(name="untold_peers", seconds=1, look=tell_untold_peers),
     Sweep(name="silent_hosts", seconds=10, look=silent_hosts),
     Sweep(name="orphaned_claims", seconds=300, look=orphaned_claims),
 )

@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
 from skybus import clock
 from skybus.compute.hosts import DEFAULT_ZONE
 from skybus.compute.instance_identity import InstanceIdentity
-from skybus.compute.servers import server_get
-from skybus.errors import NotFound
+from skybus.compute.servers import servers_get
 from skybus.messages.compute import InstanceMetadata
 from skybus.messages.network import PlugPort
-from skybus.network.server_ports import cards_of_server
-from skybus.network.wiring import plug_order
 from skybus.store import Tx
 
-ZONE = "SELECT zone FROM compute.host WHERE name = $1"
+ZONES = "SELECT name, zone FROM compute.host WHERE name = ANY($1::text[])"
 
 
 async def instance_metadata(
     tx: Tx,
-    server_id: str,
+    hosts: Mapping[str, str],
+    plugs: Mapping[str, Sequence[PlugPort]],
     *,
     identity: InstanceIdentity | None = None,
-    host: str | None = None,
-    plugs: Sequence[PlugPort] | None = None,
-) -> InstanceMetadata:
-    """All of it, as the server and its ports are now; signed when there is an `identity` to sign with.
+) -> dict[str, InstanceMetadata]:
+    """All of it for each server, as it and its ports are now; signed when there is an `identity` to sign with.
 
-    `host` is where the server is or will be, its own host when it is not given; `plugs` are the orders for its ports,
-    first card first, where the caller has them already. Raises NotFound.
+    `hosts` are the hosts, by server id, where the servers are or will be; `plugs` the orders for their ports, first
+    card first. A server that is gone is not in the answer.
     """
-    server = await server_get(tx, server_id)
-    if server["deleted"]:
-        raise NotFound(f"Instance {server_id} could not be found.", code="server.not-found")
-    host = host or server["host"]
-    zone = (await tx.fetchval(ZONE, host) if host else None) or server["zone"] or DEFAULT_ZONE
-    if plugs is None:
-        plugs = [await plug_order(tx, card["id"], host or "", None) for card in await cards_of_server(tx, server_id)]
+    servers = await servers_get(tx, hosts)
+    zones = {row["name"]: row["zone"] for row in await tx.fetch(ZONES, sorted(set(hosts.values())))}
+    return {
+        id_: _metadata(server, zones.get(hosts[id_]) or server["zone"] or DEFAULT_ZONE, plugs[id_], identity)
+        for id_, server in servers.items()
+        if not server["deleted"]
+    }
+
+
+def _metadata(server: Any, zone: str, plugs: Sequence[PlugPort], identity: InstanceIdentity | None) -> InstanceMetadata:
     document, signature = identity.sign(_identity(server, zone, plugs)) if identity is not None else ("", "")
     return InstanceMetadata(
-        server_id=server_id,
+        server_id=server["id"],
         project_id=server["project_id"],
         meta_data=meta_data(server, zone),
         network_data=network_data(plugs),

@@ -86,15 +86,16 @@ async def quota_reset(tx: Tx, project_id: str, user_id: str = "") -> None:
 
 
 async def servers_fit(tx: Tx, project_id: str, user_id: str, wanted: Mapping[str, int], least: int, most: int) -> int:
-    """How many of `most` servers, each of which takes `wanted`, the quotas allow; holds the quota lock until commit.
+    """How many of `most` servers, each of which takes `wanted`, the quotas allow; where there is a limit it holds the
+    quota lock until commit.
 
     Raises QuotaExceeded when it is fewer than `least`.
     """
-    await tx.lock("quota", project_id)
     rows = await tx.fetch(LIMITS, project_id, ["", user_id])
     project, mine = _limits(row for row in rows if not row["user_id"]), _limits(rows)
     if all(limits[name] < 0 for limits in (project, mine) for name in wanted):
         return most  # nothing is limited, so nothing needs counting
+    await tx.lock("quota", project_id)
     used = await quota_used(tx, project_id)
     count = _fitting(project, used, wanted, most)
     if mine != project:

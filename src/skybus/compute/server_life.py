@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from skybus import clock
-from skybus.compute.servers import DELETING, server_lock, server_move
+from skybus.bus.context import on_behalf_of
+from skybus.compute.servers import DELETING, server_lock, server_move, servers_lock, servers_move
 from skybus.compute.states import POWER_NUMBERS, Cause, State
 from skybus.messages.compute import PowerState, ServerCreated, ServerDeleted, ServerFailed, ServerPlaced
 from skybus.store import Store, Tx
@@ -26,42 +28,49 @@ SELECT asked.id FROM unnest($1::uuid[]) AS asked (id) LEFT JOIN compute.server s
 """
 
 
-async def server_placed(tx: Tx, server_id: str, host: str) -> Any:
-    """The scheduler chose `host`. Answers the row."""
-    server = await server_lock(tx, server_id)
-    if server["host"] == host:
-        return server
-    moved = await server_move(tx, server, Cause.PLACED, host=host)
-    tx.publish(ServerPlaced(server_id=server_id, host=host), project_id=server["project_id"])
-    return moved
+async def servers_placed(tx: Tx, hosts: Mapping[str, str]) -> None:
+    """The scheduler chose a host for each server, given by id. Content to find a server there."""
+    rows = await servers_lock(tx, hosts)
+    new = [row for row in rows.values() if row["host"] != hosts[row["id"]]]
+    await servers_move(tx, Cause.PLACED, [(row, {"host": hosts[row["id"]]}) for row in new])
+    for row in new:
+        with on_behalf_of(row["id"]):
+            event = ServerPlaced(server_id=row["id"], host=hosts[row["id"]])
+            tx.publish(event, project_id=row["project_id"])
 
 
-async def server_wired(tx: Tx, server_id: str) -> Any:
-    """The ports are ready, the guest may boot. Answers the row."""
-    server = await server_lock(tx, server_id)
-    return server if server["task_state"] == "spawning" else await server_move(tx, server, Cause.WIRED)
+async def servers_wired(tx: Tx, server_ids: Iterable[str]) -> None:
+    """The ports are ready, the guests may boot."""
+    rows = await servers_lock(tx, server_ids)
+    await servers_move(tx, Cause.WIRED, [(row, {}) for row in rows.values() if row["task_state"] != "spawning"])
 
 
-async def server_booted(tx: Tx, server_id: str, power_state: PowerState, vnc_port: int | None = None) -> Any:
-    """The guest runs for the first time: ACTIVE, and metered from now on. Answers the row."""
-    server = await server_lock(tx, server_id)
-    if server["launched_at"] is not None:
-        return server
+async def servers_booted(tx: Tx, guests: Mapping[str, tuple[PowerState, int | None]]) -> None:
+    """Guests, given as (power state, VNC port) by server id, run for the first time: their servers are ACTIVE, and
+    metered from now on."""
     now = clock.now()
-    columns = {"power_state": POWER_NUMBERS[power_state], "vnc_port": vnc_port, "launched_at": now}
-    moved = await server_move(tx, server, Cause.BOOTED, **columns)
-    event = ServerCreated(
-        server_id=server_id,
+    rows = [row for row in (await servers_lock(tx, guests)).values() if row["launched_at"] is None]
+    moves = []
+    for row in rows:
+        power_state, vnc_port = guests[row["id"]]
+        moves.append((row, {"power_state": POWER_NUMBERS[power_state], "vnc_port": vnc_port, "launched_at": now}))
+    await servers_move(tx, Cause.BOOTED, moves)
+    for row in rows:
+        with on_behalf_of(row["id"]):
+            tx.publish(_created(row, now), project_id=row["project_id"])
+
+
+def _created(server: Any, launched_at: datetime) -> ServerCreated:
+    return ServerCreated(
+        server_id=server["id"],
         name=server["name"],
         host=server["host"],
         flavor_name=server["flavor_name"],
         vcpus=server["vcpus"],
         memory_mib=server["memory_mib"],
         disk_gib=server["disk_gib"],
-        launched_at=now,
+        launched_at=launched_at,
     )
-    tx.publish(event, project_id=server["project_id"])
-    return moved
 
 
 async def _powered(tx: Tx, server_id: str, cause: Cause, power_state: PowerState, **columns: Any) -> Any:
@@ -145,15 +154,15 @@ def fault_details(details: Mapping[str, Any]) -> str | None:
     return "\n".join(lines) or None
 
 
-async def server_gone(tx: Tx, server_id: str) -> Any:
-    """Nothing of the server is left; metering ends now. The row stays for lists of deleted servers. Answers the row."""
-    server = await server_lock(tx, server_id)
-    if server["deleted"]:
-        return server
+async def servers_gone(tx: Tx, server_ids: Iterable[str]) -> None:
+    """Nothing of the servers is left; metering ends now. The rows stay for lists of deleted servers."""
     now = clock.now()
-    moved = await server_move(tx, server, Cause.DELETED, power_state=0, vnc_port=None, deleted=True, terminated_at=now)
-    tx.publish(ServerDeleted(server_id=server_id, terminated_at=now), project_id=server["project_id"])
-    return moved
+    rows = [row for row in (await servers_lock(tx, server_ids)).values() if not row["deleted"]]
+    gone = {"power_state": 0, "vnc_port": None, "deleted": True, "terminated_at": now}
+    await servers_move(tx, Cause.DELETED, [(row, gone) for row in rows])
+    for row in rows:
+        with on_behalf_of(row["id"]):
+            tx.publish(ServerDeleted(server_id=row["id"], terminated_at=now), project_id=row["project_id"])
 
 
 async def server_power_seen(tx: Tx, server_id: str, host: str, power_state: PowerState) -> bool:

@@ -10,7 +10,7 @@ from skybus.errors import NotFound
 from skybus.http.call import Call, Reply
 from skybus.http.routes import NO_BODY, Route
 from skybus.http.versions import Version
-from skybus.network.server_ports import cards_of_server
+from skybus.network.server_ports import cards_of_servers
 
 API = "os_compute_api:"
 TAG_SINCE: Version = (2, 70)
@@ -32,14 +32,14 @@ def _interface(call: Call, port: Any) -> dict[str, Any]:
 async def list_interfaces(call: Call) -> Reply:
     """A server's ports."""
     row = await seen(call)
-    ports = await cards_of_server(call.store, row["id"])
+    ports = (await cards_of_servers(call.store, [row["id"]]))[row["id"]]
     return Reply({"interfaceAttachments": [_interface(call, port) for port in ports]})
 
 
 async def show_interface(call: Call) -> Reply:
     """One of a server's ports."""
     row = await seen(call)
-    for port in await cards_of_server(call.store, row["id"]):
+    for port in (await cards_of_servers(call.store, [row["id"]]))[row["id"]]:
         if port["id"] == call.args["port_id"]:
             return Reply({"interfaceAttachment": _interface(call, port)})
     raise NotFound(f"Instance {row['id']} does not have a port with id {call.args['port_id'][:64]}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from skybus import clock
+from skybus.bus.context import on_behalf_of
 from skybus.compute.states import TASKS, Cause, State, after, status_of
 from skybus.errors import Conflict, NotFound
 from skybus.ids import is_uuid
@@ -27,6 +29,8 @@ SELECT {VIEW_COLUMNS} FROM compute.server s LEFT JOIN compute.host h ON h.name =
 """
 GET = f"SELECT {COLUMNS} FROM compute.server s WHERE s.id = $1"
 LOCK = f"{GET} FOR UPDATE"
+GET_ALL = f"SELECT {COLUMNS} FROM compute.server s WHERE s.id = ANY($1::uuid[])"
+LOCK_ALL = f"{GET_ALL} ORDER BY s.id FOR UPDATE"
 INSERT = f"""
 INSERT INTO compute.server AS s (id, project_id, user_id, name, hostname, description, state, task_state, flavor_id,
     flavor_name, vcpus, memory_mib, disk_gib, ephemeral_gib, swap_mib, extra_specs, image_id, key_name, key_type,
@@ -73,21 +77,23 @@ INSERTED = (
 )
 """What an insert must be given, in the order of its places."""
 
-MOVED = frozenset(
-    [
-        "power_state",
-        "host",
-        "vnc_port",
-        "launched_at",
-        "terminated_at",
-        "deleted",
-        "fault_code",
-        "fault_message",
-        "fault_details",
-        "fault_at",
-    ]
+MOVED: Mapping[str, str] = MappingProxyType(
+    {
+        "state": "text",
+        "task_state": "text",
+        "power_state": "smallint",
+        "host": "text",
+        "vnc_port": "integer",
+        "launched_at": "timestamptz",
+        "terminated_at": "timestamptz",
+        "deleted": "boolean",
+        "fault_code": "integer",
+        "fault_message": "text",
+        "fault_details": "text",
+        "fault_at": "timestamptz",
+    }
 )
-"""What a move may write beside state and task."""
+"""What a move writes, with its type: state and task always, the rest as its cause has it."""
 CHANGED = frozenset(
     [
         "name",
@@ -130,6 +136,21 @@ async def server_lock(tx: Tx, server_id: str) -> Any:
     return row
 
 
+async def servers_get(store: Store | Tx, server_ids: Iterable[str]) -> dict[str, Any]:
+    """The rows of those of the servers that there are, by id, deleted ones included."""
+    return {row["id"]: row for row in await store.fetch(GET_ALL, list(server_ids))}
+
+
+async def servers_lock(tx: Tx, server_ids: Iterable[str]) -> dict[str, Any]:
+    """The servers' rows by id, locked to the end of the transaction. Raises NotFound when one is missing."""
+    asked = list(server_ids)
+    rows = {row["id"]: row for row in await tx.fetch(LOCK_ALL, asked)}
+    for server_id in asked:
+        if server_id not in rows:
+            raise not_found(server_id)
+    return rows
+
+
 async def server_seen(store: Store | Tx, server_id: str, *, project_id: str | None, deleted: bool = False) -> Any:
     """The server's row with its host's, as `project_id` sees it; None sees all. Raises NotFound.
 
@@ -147,26 +168,41 @@ async def server_insert(tx: Tx, values: Mapping[str, Any]) -> Any:
 
 
 async def server_move(tx: Tx, server: Any, cause: Cause, **columns: Any) -> Any:
-    """Apply `cause`, and write `columns` with it; answer the new row.
+    """Apply `cause` to one server, and write `columns` with it; answer the new row. Raises as `servers_move`."""
+    return (await servers_move(tx, cause, [(server, columns)]))[server["id"]]
+
+
+async def servers_move(tx: Tx, cause: Cause, moves: Sequence[tuple[Any, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Apply `cause` to servers, given as (row, columns to write with it), the same columns for each; answer their new
+    rows by id.
 
     The only function that writes `state`, `task_state` and `power_state`. Raises Conflict when there is no such way
-    out of the state, or when the server moved on since `server` was read.
+    out of a state, or when a server moved on since its row was read.
     """
-    if not columns.keys() <= MOVED:
-        raise ValueError(f"a move does not write {sorted(columns.keys() - MOVED)}")
-    state = after(State(server["state"]), cause)
+    if not moves:
+        return {}
+    states = [_after(server, cause) for server, _ in moves]
+    writes = [
+        {"state": state, "task_state": task, **columns}
+        for (state, task), (_, columns) in zip(states, moves, strict=True)
+    ]
+    rows = await _write(tx, [server for server, _ in moves], writes)
+    for (server, _), (state, task) in zip(moves, states, strict=True):
+        if server["id"] not in rows:
+            raise Conflict(f"Server {server['id']} moved on from generation {server['generation']}.")
+        if cause not in _UNTOLD:
+            old, new = status_of(server["state"], server["task_state"]), status_of(state, task)
+            event = ServerMoved(server_id=server["id"], old=old, new=new, cause=cause.value)
+            with on_behalf_of(server["id"]):
+                tx.publish(event, project_id=server["project_id"])
+    return rows
+
+
+def _after(server: Any, cause: Cause) -> tuple[State, str | None]:
     task = TASKS.get(cause)
     if server["task_state"] == DELETING and cause in _BESIDE_DELETE:
         task = DELETING  # a step that was under way ends while the server waits to be deleted
-    writes = {"state": state.value, "task_state": task, **columns}
-    row = await _write(tx, writes, server["id"], server["generation"])
-    if row is None:
-        raise Conflict(f"Server {server['id']} moved on from generation {server['generation']}.")
-    if cause not in _UNTOLD:
-        old, new = status_of(server["state"], server["task_state"]), status_of(state, task)
-        event = ServerMoved(server_id=server["id"], old=old, new=new, cause=cause.value)
-        tx.publish(event, project_id=server["project_id"])
-    return row
+    return after(State(server["state"]), cause), task
 
 
 _UNTOLD = frozenset((Cause.PLACED, Cause.WIRED))
@@ -188,13 +224,21 @@ _BESIDE_DELETE = frozenset(
 )
 
 
-async def _write(tx: Tx, writes: Mapping[str, Any], server_id: str, generation: int) -> Any:
-    sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(writes, 4))
+async def _write(tx: Tx, servers: Sequence[Any], writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Write columns of servers that are still of the generation of their rows; answer what was written."""
+    names = list(writes[0])
+    if not MOVED.keys() >= set(names):
+        raise ValueError(f"a move does not write {sorted(set(names) - MOVED.keys())}")
+    sets = ", ".join(f"{name} = n.{name}" for name in names)
+    types = ", ".join(f"${number}::{MOVED[name]}[]" for number, name in enumerate(names, 4))
     sql = f"""
-        UPDATE compute.server s SET updated_at = $3, generation = generation + 1, {sets}
-         WHERE s.id = $1 AND s.generation = $2 RETURNING {COLUMNS}
+        UPDATE compute.server s SET updated_at = $3, generation = s.generation + 1, {sets}
+          FROM unnest($1::uuid[], $2::integer[], {types}) AS n (id, generation, {", ".join(names)})
+         WHERE s.id = n.id AND s.generation = n.generation RETURNING {COLUMNS}
     """
-    return await tx.fetchrow(sql, server_id, generation, clock.now(), *writes.values())
+    known = [server["id"] for server in servers], [server["generation"] for server in servers]
+    rows = await tx.fetch(sql, *known, clock.now(), *([one[name] for one in writes] for name in names))
+    return {row["id"]: row for row in rows}
 
 
 async def server_change(tx: Tx, server: Any, changed: Sequence[str] = (), **columns: Any) -> None:

@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 
 from skybus import clock
+from skybus.bus.context import on_behalf_of
 from skybus.errors import BadRequest
 from skybus.ids import new_id
 from skybus.messages.network import PortCreated, PortDeleted, PortUpdated
@@ -34,6 +35,7 @@ FROM = "FROM network.port p JOIN network.network n ON n.id = p.network_id"
 SELECT = f"SELECT {COLUMNS} {FROM}"
 GET = f"{SELECT} WHERE p.id = $1"
 LOCK = f"{SELECT} WHERE p.id = $1 FOR NO KEY UPDATE OF p"
+LOCK_ALL = f"{SELECT} WHERE p.id = ANY($1::uuid[]) ORDER BY p.network_id, p.id FOR NO KEY UPDATE OF p"
 INSERT = """
 INSERT INTO network.port (id, network_id, project_id, name, description, admin_state_up, mac, device_id, device_owner,
                           server_id, owned_by_server, hostname, card, status, host, port_security_enabled,
@@ -48,9 +50,15 @@ UPDATE network.port
        updated_at = $10
  WHERE id = $1
 """
-DELETE = "DELETE FROM network.port WHERE id = $1"
-STATUS = "SELECT status, project_id FROM network.port WHERE id = $1 FOR NO KEY UPDATE"
-MOVE = "UPDATE network.port SET status = $2, revision = revision + 1, updated_at = $3 WHERE id = $1"
+DELETE = "DELETE FROM network.port WHERE id = ANY($1::uuid[])"
+STATUS = """
+SELECT id, status, project_id, server_id FROM network.port
+ WHERE id = ANY($1::uuid[]) ORDER BY network_id, id FOR NO KEY UPDATE
+"""
+MOVE = """
+UPDATE network.port p SET status = n.status, revision = revision + 1, updated_at = $3
+  FROM unnest($1::uuid[], $2::text[]) AS n (id, status) WHERE p.id = n.id
+"""
 
 DHCP = "network:dhcp"
 Port = Any
@@ -224,22 +232,40 @@ async def port_update(tx: Any, row: Port, new: dict[str, Any]) -> list[str]:
 def port_announce(tx: Any, row: Port, changed: Sequence[str]) -> None:
     """Publish that attributes of a port changed."""
     if changed:
-        tx.publish(PortUpdated(port_id=row["id"], changed=sorted(changed)), project_id=row["project_id"])
+        with on_behalf_of(row["server_id"] or ""):
+            tx.publish(PortUpdated(port_id=row["id"], changed=sorted(changed)), project_id=row["project_id"])
 
 
 async def port_delete(tx: Any, row: Port) -> None:
     """Remove a port; its addresses are free when the transaction commits. The caller has unbound it."""
-    await tx.execute(DELETE, row["id"])
-    tx.publish(PortDeleted(port_id=row["id"], network_id=row["network_id"]), project_id=row["project_id"])
+    await ports_delete(tx, [row])
+
+
+async def ports_delete(tx: Any, rows: Sequence[Port]) -> None:
+    """Remove ports, as `port_delete`."""
+    await tx.execute(DELETE, [row["id"] for row in rows])
+    for row in rows:
+        with on_behalf_of(row["server_id"] or ""):
+            tx.publish(PortDeleted(port_id=row["id"], network_id=row["network_id"]), project_id=row["project_id"])
 
 
 async def port_move(tx: Any, port_id: str, cause: Cause) -> State:
-    """Apply `cause` and answer the new status. The only function that writes a port's status. Raises NotFound."""
-    row = await tx.fetchrow(STATUS, port_id)
-    if row is None:
-        raise errors.port_not_found(port_id)
-    state = after(State(row["status"]), cause)
-    if state != row["status"]:
-        await tx.execute(MOVE, port_id, state, clock.now())
-        tx.publish(PortUpdated(port_id=port_id, changed=["status"]), project_id=row["project_id"])
-    return state
+    """Apply `cause` to one port and answer its new status. Raises NotFound."""
+    return (await ports_move(tx, [port_id], cause))[port_id]
+
+
+async def ports_move(tx: Any, port_ids: Sequence[str], cause: Cause) -> dict[str, State]:
+    """Apply `cause` and answer the new status of each port. The only function that writes a port's status. Raises
+    NotFound when one is missing."""
+    rows = {row["id"]: row for row in await tx.fetch(STATUS, list(port_ids))}
+    for port_id in port_ids:
+        if port_id not in rows:
+            raise errors.port_not_found(port_id)
+    states = {id_: after(State(row["status"]), cause) for id_, row in rows.items()}
+    changed = {id_: state for id_, state in states.items() if state != rows[id_]["status"]}
+    if changed:
+        await tx.execute(MOVE, list(changed), list(changed.values()), clock.now())
+    for id_ in changed:
+        with on_behalf_of(rows[id_]["server_id"] or ""):
+            tx.publish(PortUpdated(port_id=id_, changed=["status"]), project_id=rows[id_]["project_id"])
+    return states

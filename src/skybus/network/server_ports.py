@@ -5,7 +5,7 @@ The errors are worded as Nova words them, for it is Nova's API that shows them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from skybus import clock
 from skybus.errors import BadRequest, Conflict, Forbidden, QuotaExceeded
 from skybus.ids import is_uuid
-from skybus.network.binding import port_unbind
+from skybus.network.binding import ports_bind
 from skybus.network.groups import group_default, groups_check
 from skybus.network.pools import Address, address_of
 from skybus.network.ports import (
@@ -22,19 +22,19 @@ from skybus.network.ports import (
     FixedIp,
     Port,
     port_announce,
-    port_delete,
     port_get,
     port_insert,
-    port_move,
+    ports_delete,
+    ports_move,
 )
 from skybus.network.quotas import quota_claim
 from skybus.network.shapes import NetworkShape, shapes_for_project, shapes_get
-from skybus.network.states import Cause, State
+from skybus.network.states import Cause
 
 OWNER = "compute:nova"
 
-OF_SERVER = f"{SELECT} WHERE p.server_id = $1 ORDER BY p.network_id, p.id"
-OF_SERVER_BY_CARD = f"{SELECT} WHERE p.server_id = $1 ORDER BY p.card, p.id"
+OF_SERVERS = f"{SELECT} WHERE p.server_id = ANY($1::uuid[]) ORDER BY p.network_id, p.id"
+OF_SERVERS_BY_CARD = f"{SELECT} WHERE p.server_id = ANY($1::uuid[]) ORDER BY p.server_id, p.card, p.id"
 ADOPT = """
 UPDATE network.port
    SET server_id = $2, device_id = $2::uuid::text, device_owner = $3, owned_by_server = false, card = $4, hostname = $5,
@@ -45,7 +45,7 @@ LET_GO = """
 UPDATE network.port
    SET server_id = NULL, device_id = '', device_owner = '', card = 0, hostname = '', revision = revision + 1,
        updated_at = $2
- WHERE id = $1
+ WHERE id = ANY($1::uuid[])
 """
 ADDRESSES = """
 SELECT p.server_id, n.name, p.mac::text AS mac, host(a.ip) AS address, family(a.ip) AS version
@@ -231,30 +231,42 @@ async def _adopt(
 
 async def ports_of_server(store: Any, server_id: str) -> list[Port]:
     """A server's ports in the order of their networks' ids: the order to bind, plug and unbind them in."""
-    return list(await store.fetch(OF_SERVER, server_id))
+    return await ports_of_servers(store, [server_id])
 
 
-async def cards_of_server(store: Any, server_id: str) -> list[Port]:
-    """A server's ports in the order of its network cards: the order that the guest sees them in."""
-    return list(await store.fetch(OF_SERVER_BY_CARD, server_id))
+async def ports_of_servers(store: Any, server_ids: Iterable[str]) -> list[Port]:
+    """The ports of many servers (each row has its `server_id`), in the order of their networks' ids."""
+    return list(await store.fetch(OF_SERVERS, list(server_ids)))
 
 
-async def ports_release(tx: Any, server_id: str) -> list[str]:
-    """End a server's hold on its ports: its own are deleted, adopted ones are unbound and free again.
+async def cards_of_servers(store: Any, server_ids: Iterable[str]) -> dict[str, list[Port]]:
+    """Each server's ports in the order of its network cards: the order that the guest sees them in."""
+    asked = list(server_ids)
+    cards: dict[str, list[Port]] = {server_id: [] for server_id in asked}
+    for row in await store.fetch(OF_SERVERS_BY_CARD, asked):
+        cards[row["server_id"]].append(row)
+    return cards
 
-    Content to find none. Answers the networks they were on, for `peers_changed`. The hosts have been told to unplug.
+
+async def ports_release(tx: Any, server_ids: Iterable[str]) -> list[str]:
+    """End the servers' hold on their ports: their own are deleted, adopted ones are unbound and free again.
+
+    Content to find none. Answers the networks whose set of hosts changed. The hosts have been told to unplug.
     """
-    rows = await ports_of_server(tx, server_id)
-    for row in rows:
-        await port_unbind(tx, row["id"])
-        if row["owned_by_server"]:
-            await port_delete(tx, row)
-            continue
-        if row["status"] != State.DOWN:
-            await port_move(tx, row["id"], Cause.UNPLUGGED)
-        await tx.execute(LET_GO, row["id"], clock.now())
+    rows = await ports_of_servers(tx, server_ids)
+    if not rows:
+        return []
+    changed = await ports_bind(tx, {row["id"]: "" for row in rows})
+    own = [row for row in rows if row["owned_by_server"]]
+    if own:
+        await ports_delete(tx, own)
+    adopted = [row for row in rows if not row["owned_by_server"]]
+    if adopted:
+        await ports_move(tx, [row["id"] for row in adopted], Cause.UNPLUGGED)
+        await tx.execute(LET_GO, [row["id"] for row in adopted], clock.now())
+    for row in adopted:
         port_announce(tx, row, ["device_id", "device_owner"])
-    return list(dict.fromkeys(row["network_id"] for row in rows))
+    return changed
 
 
 async def addresses_of_servers(store: Any, server_ids: Sequence[str]) -> dict[str, list[ServerAddress]]:

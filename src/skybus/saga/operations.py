@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-import asyncpg
 import msgspec
 
 from skybus import clock
@@ -39,6 +38,7 @@ INSERT = """
 INSERT INTO saga.operation (id, kind, project_id, user_id, request_id, resource_type, resource_id, exclusive, state,
                             memo, deadline, created_at, updated_at, step, attempt, awaiting)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15)
+ON CONFLICT DO NOTHING RETURNING id
 """
 LOCK = f"SELECT {COLUMNS} FROM saga.operation WHERE id = $1 FOR UPDATE"
 GET = f"SELECT {COLUMNS} FROM saga.operation WHERE id = $1"
@@ -157,11 +157,9 @@ async def operation_start(
     other is unwound first. The same interrupting operation asked for again is the one that is there.
     """
     state: State = "running"
-    if exclusive:
+    if exclusive and interrupts:
         other = await tx.fetchrow(RUNNING, resource_type, resource_id)
         if other is not None:
-            if not interrupts:
-                raise Conflict(f"Another operation ({other['kind']}) is in progress on this {resource_type}.")
             if other["kind"] == kind:
                 return str(other["id"])
             waiting = await tx.fetchval(WAITING, resource_type, resource_id)
@@ -169,65 +167,40 @@ async def operation_start(
                 return str(waiting)
             state = "waiting"
             tx.tell_conductor(InterruptOperation(operation_id=other["id"]), operation_id=other["id"])
-    return await _insert(
-        tx, kind, resource_type, resource_id, memo or {}, exclusive, state, first if state == "running" else None
-    )
-
-
-async def _insert(
-    tx: Tx,
-    kind: str,
-    resource_type: str,
-    resource_id: str,
-    memo: dict[str, Any],
-    exclusive: bool,
-    state: State,
-    first: FirstOrder | None,
-) -> str:
-    context, now, operation_id = current(), clock.now(), new_id()
-    deadline = now + timedelta(seconds=first.seconds if first else BEGIN_SECONDS) if state == "running" else None
+    operation_id, begun = new_id(), first if state == "running" else None
+    deadline = clock.now() + timedelta(seconds=begun.seconds if begun else BEGIN_SECONDS)
     awaiting, command_id = {}, ""
-    if first is not None:
+    if begun is not None:
         command_id = command_id_of(operation_id, "running", PLANS[kind][0])
-        awaiting[command_id] = msgspec.to_builtins(Awaited(key="", to=first.to))
-    try:
-        await tx.execute(
-            INSERT,
-            operation_id,
-            kind,
-            context.project_id,
-            context.user_id,
-            context.request_id,
-            resource_type,
-            resource_id,
-            exclusive,
-            state,
-            memo,
-            deadline,
-            now,
-            0 if first else -1,
-            1 if first else 0,
-            awaiting,
-        )
-    except asyncpg.UniqueViolationError:
-        raise Conflict(f"Another operation is in progress on this {resource_type}.") from None
-    if first is not None:
-        tx.send(first.to, first.command, command_id=command_id, operation_id=operation_id)
+        awaiting[command_id] = msgspec.to_builtins(Awaited(key="", to=begun.to))
+    context = current()
+    made = await tx.fetchval(
+        INSERT,
+        operation_id,
+        kind,
+        context.project_id,
+        context.user_id,
+        context.request_id,
+        resource_type,
+        resource_id,
+        exclusive,
+        state,
+        memo or {},
+        deadline if state == "running" else None,
+        clock.now(),
+        0 if begun else -1,
+        1 if begun else 0,
+        awaiting,
+    )
+    if made is None:
+        other = await tx.fetchrow(RUNNING, resource_type, resource_id)
+        named = f" ({other['kind']})" if other else ""
+        raise Conflict(f"Another operation{named} is in progress on this {resource_type}.")
+    if begun is not None:
+        tx.send(begun.to, begun.command, command_id=command_id, operation_id=operation_id)
     elif state == "running":
         tx.tell_conductor(BeginOperation(operation_id=operation_id), operation_id=operation_id)
     return operation_id
-
-
-async def operation_lock(tx: Tx, operation_id: str) -> Operation | None:
-    """The operation, locked to the end of the transaction."""
-    row = await tx.fetchrow(LOCK, operation_id)
-    return None if row is None else Operation.of(row)
-
-
-async def operation_get(store: Store | Tx, operation_id: str) -> Operation | None:
-    """The operation as it is now."""
-    row = await store.fetchrow(GET, operation_id)
-    return None if row is None else Operation.of(row)
 
 
 async def operations_lock(tx: Tx, operation_ids: Iterable[str]) -> dict[str, Operation]:
@@ -242,6 +215,12 @@ async def operations_await(tx: Tx, commands: Iterable[tuple[str, str]]) -> set[t
     asked = [(operation_id, command_id) for operation_id, command_id in commands if is_uuid(operation_id)]
     rows = await tx.fetch(AWAIT, [operation for operation, _ in asked], [command for _, command in asked])
     return {(row["id"], row["command_id"]) for row in rows}
+
+
+async def operation_get(store: Store | Tx, operation_id: str) -> Operation | None:
+    """The operation as it is now."""
+    row = await store.fetchrow(GET, operation_id)
+    return None if row is None else Operation.of(row)
 
 
 async def operations_of(store: Store | Tx, resource_type: str, resource_id: str, limit: int = 100) -> list[Operation]:

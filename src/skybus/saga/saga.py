@@ -31,7 +31,9 @@ Apply = Callable[[Tx, Operation, Mapping[str, Answer]], Awaitable[None]]
 """What the answers, by key, change. Raises CloudError to unwind the operation."""
 OrdersOfAll = Callable[[Tx, Sequence[Operation]], Awaitable[Sequence[Sequence[Order]]]]
 """The orders of a step for many operations at once, in the order of the operations."""
-ApplyAll = Callable[[Tx, Sequence[tuple[Operation, Mapping[str, Answer]]]], Awaitable[None]]
+Answered = Sequence[tuple[Operation, Mapping[str, Answer]]]
+"""Operations with the answers to their orders, by key."""
+ApplyAll = Callable[[Tx, Answered], Awaitable[None]]
 """What the answers of many operations change. Publishes under `bus.context.on_behalf_of` each one's resource."""
 Settle = Callable[[Tx, Operation], Awaitable[None]]
 
@@ -65,7 +67,7 @@ class Step:
                 orders.append([] if self.do is None else await self.do(tx, op))
         return orders
 
-    async def applied(self, tx: Tx, answered: Sequence[tuple[Operation, Mapping[str, Answer]]]) -> None:
+    async def applied(self, tx: Tx, answered: Answered) -> None:
         """Change what the answers of each operation change."""
         if self.apply_all is not None:
             await self.apply_all(tx, answered)

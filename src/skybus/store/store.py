@@ -60,6 +60,7 @@ class Tx:
         self.conn = conn
         self.source = source
         self.posts: list[Post] = []
+        self._locks: set[str] = set()
 
     async def execute(self, sql: str, *args: Any) -> str:
         """Run a statement; the answer is Postgres' command tag."""
@@ -83,7 +84,10 @@ class Tx:
 
     async def lock(self, *names: str) -> None:
         """Hold the advisory lock called by `names` to the end of the transaction."""
-        await self.conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", "/".join(names))
+        name = "/".join(names)
+        if name not in self._locks:
+            await self.conn.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
+            self._locks.add(name)
 
     def publish(self, event: Event, **attributes: Any) -> None:
         """Announce a fact if, and only if, this transaction commits. `project_id=` says whose it is if not the

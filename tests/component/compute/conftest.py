@@ -13,7 +13,7 @@ from skybus.compute.api import apis
 from skybus.compute.flavors import bootstrap
 from skybus.compute.hosts import host_heard
 from skybus.compute.policies import RULES
-from skybus.compute.server_life import server_booted, server_placed
+from skybus.compute.server_life import servers_booted, servers_placed
 from skybus.ids import new_id
 from skybus.image.images import Image, image_get, image_insert
 from skybus.image.uploads import Received, upload_begin, upload_finish
@@ -83,8 +83,8 @@ class Compute:
     async def boot(self, server_id: str) -> None:
         """What the conductor tells of a server that boots well."""
         async with self.store.transaction() as tx:
-            await server_placed(tx, server_id, "host-1")
-            await server_booted(tx, server_id, "running", 5901)
+            await servers_placed(tx, {server_id: "host-1"})
+            await servers_booted(tx, {server_id: ("running", 5901)})
         await self.end_operations(server_id)
 
     async def end_operations(self, server_id: str) -> None:

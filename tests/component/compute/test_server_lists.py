@@ -8,7 +8,9 @@ import pytest
 
 from skybus.compute.instance_identity import InstanceIdentity, verified
 from skybus.compute.instance_metadata import instance_metadata
-from skybus.compute.spawn import spawn_order
+from skybus.compute.servers import servers_get
+from skybus.compute.spawn import spawn_orders
+from skybus.network.wiring import plug_orders
 
 from .conftest import ADMIN, BOB, Compute
 
@@ -121,8 +123,10 @@ async def test_a_guest_learns_who_it_is_and_the_cloud_vouches_for_it(
     )
     identity = InstanceIdentity.load(tmp_path_factory.mktemp("keys"))
     async with compute.store.transaction() as tx:
-        told = await instance_metadata(tx, server_id, identity=identity)
-        order = await spawn_order(tx, server_id, lambda _: "image-token", "http://cloud.test", metadata=told)
+        hosts = {server_id: "host-1"}
+        told = (await instance_metadata(tx, hosts, await plug_orders(tx, hosts), identity=identity))[server_id]
+        servers = await servers_get(tx, hosts)
+        order = (await spawn_orders(tx, servers, lambda _: "image-token", "http://cloud.test"))[server_id]
     assert told.meta_data["uuid"] == server_id
     assert told.meta_data["public_keys"] == {"k": key["keypair"]["public_key"]}
     assert told.meta_data["meta"] == {"r": "1"}

@@ -242,7 +242,7 @@ async def test_an_update_changes_the_name_and_says_so(compute: Compute) -> None:
 
 
 async def test_a_delete_waits_for_its_operation_and_then_hides_the_server(compute: Compute) -> None:
-    from skybus.compute.server_life import server_gone
+    from skybus.compute.server_life import servers_gone
 
     server_id = await compute.active()
     for _ in range(2):
@@ -251,7 +251,7 @@ async def test_a_delete_waits_for_its_operation_and_then_hides_the_server(comput
     assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("ACTIVE", "deleting")
     for _ in range(2):
         async with compute.store.transaction() as tx:
-            await server_gone(tx, server_id)
+            await servers_gone(tx, [server_id])
     assert (await compute.call("GET", f"/servers/{server_id}")).status == 404
     assert (await compute.get("/servers"))["servers"] == []
     listed = (await compute.get("/servers/detail?deleted=true&all_tenants=1", token=ADMIN))["servers"]
@@ -264,7 +264,7 @@ async def test_a_delete_waits_for_its_operation_and_then_hides_the_server(comput
 
 
 async def test_a_build_interrupted_by_a_delete_goes_without_a_fault(compute: Compute) -> None:
-    from skybus.compute.server_life import server_fail, server_gone
+    from skybus.compute.server_life import server_fail, servers_gone
 
     server_id = await compute.create()
     assert (await compute.call("DELETE", f"/servers/{server_id}")).status == 204
@@ -273,5 +273,5 @@ async def test_a_build_interrupted_by_a_delete_goes_without_a_fault(compute: Com
     shown = await compute.show(server_id)
     assert (shown["status"], shown["OS-EXT-STS:task_state"]) == ("BUILD", "deleting")
     async with compute.store.transaction() as tx:
-        await server_gone(tx, server_id)
+        await servers_gone(tx, [server_id])
     assert (await compute.call("GET", f"/servers/{server_id}", token=ALICE)).status == 404

@@ -18,13 +18,13 @@ from skybus.network.ports import port_get, port_move
 from skybus.network.server_ports import (
     Wanted,
     addresses_of_servers,
-    cards_of_server,
+    cards_of_servers,
     ports_for_server,
     ports_of_server,
     ports_release,
 )
 from skybus.network.states import Cause, State
-from skybus.network.wiring import peers_changed, plug_order, ports_expected_on, unplug_order
+from skybus.network.wiring import peers_changed, plug_orders, ports_expected_on, unplug_order
 from skybus.store import Store
 
 
@@ -69,7 +69,7 @@ async def test_a_server_gets_what_it_asks_for_in_that_order(net: Any, store: Sto
     assert [port["network_id"] for port in ports] == [second["id"], first["id"], first["id"]]
     assert ports[1]["id"] == ready["id"]
     assert [port["owned_by_server"] for port in ports] == [True, False, True]
-    cards = await cards_of_server(store, server_id)
+    cards = (await cards_of_servers(store, [server_id]))[server_id]
     assert [port["id"] for port in cards] == [port["id"] for port in ports]
     found = (await addresses_of_servers(store, [server_id, new_id()]))[server_id]
     assert [(one.network, one.version, one.mac) for one in found] == [("n", 4, port["mac"]) for port in ports]
@@ -149,7 +149,7 @@ async def test_with_the_server_its_own_ports_go_and_adopted_ones_are_free_again(
         await port_move(tx, adopted["id"], Cause.PLUGGED)
     for expected in ([network["id"]], []):
         async with store.transaction() as tx:
-            assert await ports_release(tx, server_id) == expected
+            assert await ports_release(tx, [server_id]) == expected
     await net.refused("GET", f"/ports/{own['id']}", status=404)
     left = (await net.get(f"/ports/{ready['id']}"))["port"]
     assert (left["device_id"], left["device_owner"], left["status"]) == ("", "", "DOWN")
@@ -182,7 +182,7 @@ async def test_the_order_to_plug_tells_all_that_a_host_needs(net: Any, store: St
     for port, host in ((one, "h1"), (two, "h2"), (three, "unheard-of")):
         await bind(store, port["id"], host)
     async with store.transaction() as tx:
-        order = await plug_order(tx, one["id"], "h1", None)
+        ((order,),) = (await plug_orders(tx, {one["server_id"]: "h1"})).values()
     dhcp = (await net.get("/ports?device_owner=network:dhcp"))["ports"][0]
     assert order.binding.tap == "tap" + one["id"][-11:]
     assert (order.binding.mac, order.binding.hostname, order.binding.port_security) == (one["mac"], "web-1", True)

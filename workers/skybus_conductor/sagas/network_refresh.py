@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skybus.errors import NotFound
 from skybus.network.wiring import ports_wired_on
 from skybus.saga.operations import Operation
 from skybus.saga.saga import Order, Saga, Step
 from skybus.store import Tx
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.reconcilers import busy
-from skybus_conductor.sagas.plugging import plug_orders
+from skybus_conductor.sagas.plugging import wire_orders
 
 
 def saga(cloud: Cloud) -> Saga:
@@ -25,13 +24,8 @@ def saga(cloud: Cloud) -> Saga:
         rows = await ports_wired_on(tx, op.resource_id)
         working = await busy(tx, "server", {row["server_id"] for row in rows})
         first = {row["host"]: row for row in reversed(rows) if row["server_id"] not in working}
-        orders = []
-        for host, row in sorted(first.items()):
-            try:
-                plugs = await plug_orders(tx, cloud, row["server_id"], host)
-            except NotFound:
-                continue
-            orders += [order for order in plugs if order.key == row["id"]]
-        return orders
+        orders = await wire_orders(tx, cloud, {row["server_id"]: host for host, row in sorted(first.items())})
+        ports = {row["id"] for row in first.values()}
+        return [order for of_server in orders.values() for order in of_server if order.key in ports]
 
     return Saga(kind="network_refresh", steps=(Step(name="tell", do=tell),))

@@ -1,19 +1,25 @@
-"""The orders that make a server's ports real on its host, with all that the host is to tell its guest."""
+"""The orders that make servers' ports real on their hosts, with all that each host is to tell its guest."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from skybus.compute.instance_metadata import instance_metadata
-from skybus.network.server_ports import cards_of_server
-from skybus.network.wiring import plug_order, plug_telling
+from skybus.network.wiring import plug_orders, plug_telling
 from skybus.saga.saga import Order
 from skybus.store import Tx
 from skybus_conductor.cloud import Cloud
 
 
-async def plug_orders(tx: Tx, cloud: Cloud, server_id: str, host: str) -> list[Order]:
-    """One order for each port; none for a server without ports. Raises NotFound when the server is gone."""
-    plugs = [await plug_order(tx, card["id"], host, None) for card in await cards_of_server(tx, server_id)]
-    if not plugs:
-        return []
-    metadata = await instance_metadata(tx, server_id, identity=cloud.identity, host=host, plugs=plugs)
-    return [Order(to=f"network.{host}", command=plug_telling(plug, metadata), key=plug.port_id) for plug in plugs]
+async def wire_orders(tx: Tx, cloud: Cloud, hosts: Mapping[str, str]) -> dict[str, list[Order]]:
+    """One order for each port of each server, by server id; none for a server that is gone or has no ports. `hosts` are
+    the servers' hosts."""
+    plugs = await plug_orders(tx, hosts)
+    told = await instance_metadata(tx, hosts, plugs, identity=cloud.identity)
+    orders: dict[str, list[Order]] = {}
+    for server_id, host in hosts.items():
+        orders[server_id] = [
+            Order(to=f"network.{host}", command=plug_telling(plug, told[server_id]), key=plug.port_id)
+            for plug in (plugs[server_id] if server_id in told else [])
+        ]
+    return orders

@@ -5,60 +5,64 @@ There is no way back: a step that does not succeed leaves the server in ERROR, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from skybus.bus.message import Answer
-from skybus.compute.server_life import server_fail, server_gone
-from skybus.compute.servers import server_get
+from skybus.bus.context import on_behalf_of
+from skybus.compute.server_life import server_fail, servers_gone
+from skybus.compute.servers import servers_get
 from skybus.messages.compute import DestroyGuest
-from skybus.network.server_ports import ports_of_server, ports_release
+from skybus.network.server_ports import ports_of_servers, ports_release
 from skybus.network.wiring import unplug_order
-from skybus.placement.claims import claim_release
+from skybus.placement.claims import claims_release
 from skybus.saga.operations import Operation
-from skybus.saga.saga import Order, Saga, Step
+from skybus.saga.saga import Answered, Order, Saga, Step
 from skybus.store import Tx
-from skybus.volume.attachments import attachment_end, attachments_of_server, unexport_order
+from skybus.volume.attachments import attachment_end, attachments_of_servers, unexport_order
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.peers import tell_peers
 
 ATTEMPTS = 20
 
 
-async def destroy(tx: Tx, op: Operation) -> Sequence[Order]:
-    """Remove the guest and its files. Nothing to do where the server never had a host."""
-    server = await server_get(tx, op.resource_id)
-    op.memo["host"] = server["host"]
-    if server["host"] is None:
-        return []
-    return [Order(to=f"compute.{server['host']}", command=DestroyGuest(server_id=op.resource_id))]
+async def destroy(tx: Tx, ops: Sequence[Operation]) -> Sequence[Sequence[Order]]:
+    """Remove the guests and their files. Nothing to do where a server never had a host."""
+    servers = await servers_get(tx, [op.resource_id for op in ops])
+    for op in ops:
+        op.memo["host"] = servers[op.resource_id]["host"]
+    command = {op.id: DestroyGuest(server_id=op.resource_id) for op in ops if op.memo["host"] is not None}
+    return [[Order(to=f"compute.{op.memo['host']}", command=command[op.id])] if op.id in command else [] for op in ops]
 
 
-async def unwire(tx: Tx, op: Operation) -> Sequence[Order]:
-    """Take the ports off the host and end the exports of its volumes, all at the same time."""
-    host = op.memo["host"]
-    orders = []
-    if host is not None:
-        for port in await ports_of_server(tx, op.resource_id):
-            orders.append(
-                Order(to=f"network.{host}", command=unplug_order(port["id"], port["network_id"]), key=port["id"])
-            )
-    for attachment in await attachments_of_server(tx, op.resource_id):
-        to, command = await unexport_order(tx, attachment["id"])
-        orders.append(Order(to=to, command=command, key=attachment["id"]))
-    return orders
+async def unwire(tx: Tx, ops: Sequence[Operation]) -> Sequence[Sequence[Order]]:
+    """Take the ports off the hosts and end the exports of the volumes, all at the same time."""
+    servers = {op.resource_id: op.memo["host"] for op in ops}
+    orders: dict[str, list[Order]] = {server_id: [] for server_id in servers}
+    for port in await ports_of_servers(tx, [server_id for server_id, host in servers.items() if host is not None]):
+        to = f"network.{servers[port['server_id']]}"
+        command = unplug_order(port["id"], port["network_id"])
+        orders[port["server_id"]].append(Order(to=to, command=command, key=port["id"]))
+    for server_id, attachments in (await attachments_of_servers(tx, list(servers))).items():
+        for attachment in attachments:
+            to, unexport = await unexport_order(tx, attachment["id"])
+            orders[server_id].append(Order(to=to, command=unexport, key=attachment["id"]))
+    return [orders[op.resource_id] for op in ops]
 
 
-async def unwired(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
+async def unwired(tx: Tx, answered: Answered) -> None:
     """Free the ports and the volumes."""
-    for attachment in await attachments_of_server(tx, op.resource_id):
-        await attachment_end(tx, attachment["id"])
-    await tell_peers(tx, await ports_release(tx, op.resource_id))
+    servers = [op.resource_id for op, _ in answered]
+    for server_id, attachments in sorted((await attachments_of_servers(tx, servers)).items()):
+        with on_behalf_of(server_id):
+            for attachment in attachments:
+                await attachment_end(tx, attachment["id"])
+    await tell_peers(tx, await ports_release(tx, servers))
 
 
-async def forgotten(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
-    """Give the room back; the server is gone."""
-    await claim_release(tx, op.resource_id)
-    await server_gone(tx, op.resource_id)
+async def forgotten(tx: Tx, answered: Answered) -> None:
+    """Give the room back; the servers are gone."""
+    servers = [op.resource_id for op, _ in answered]
+    await claims_release(tx, servers)
+    await servers_gone(tx, servers)
 
 
 async def unwound(tx: Tx, op: Operation) -> None:
@@ -79,9 +83,9 @@ def saga(cloud: Cloud) -> Saga:
     return Saga(
         kind="server_delete",
         steps=(
-            Step(name="destroy", do=destroy, attempts=ATTEMPTS),
-            Step(name="unwire", do=unwire, apply=unwired, attempts=ATTEMPTS),
-            Step(name="forget", apply=forgotten),
+            Step(name="destroy", do_all=destroy, attempts=ATTEMPTS),
+            Step(name="unwire", do_all=unwire, apply_all=unwired, attempts=ATTEMPTS),
+            Step(name="forget", apply_all=forgotten),
         ),
         unwound=unwound,
     )

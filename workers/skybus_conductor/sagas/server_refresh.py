@@ -10,7 +10,7 @@ from skybus.saga.operations import Operation
 from skybus.saga.saga import Order, Saga, Step
 from skybus.store import Tx
 from skybus_conductor.cloud import Cloud
-from skybus_conductor.sagas.plugging import plug_orders
+from skybus_conductor.sagas.plugging import wire_orders
 
 
 def saga(cloud: Cloud) -> Saga:
@@ -21,6 +21,6 @@ def saga(cloud: Cloud) -> Saga:
         server = await server_get(tx, op.resource_id)
         if server["host"] is None or server["deleted"] or server["task_state"] == DELETING:
             return []
-        return await plug_orders(tx, cloud, op.resource_id, server["host"])
+        return (await wire_orders(tx, cloud, {server["id"]: server["host"]}))[server["id"]]
 
     return Saga(kind="server_refresh", steps=(Step(name="tell", do=tell),))
