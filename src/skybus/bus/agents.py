@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
+
+import structlog
 
 from skybus.bus.agent import Agent
 from skybus.bus.hosting import AgentServer
-from skybus.bus.transport import Transport
+from skybus.bus.transport import BusError, Transport
 from skybus.config import Config
 
 START_LANES = 16
 """Hosts that one process brings up at the same time."""
 
+log = structlog.get_logger()
+
+AGAIN_SECONDS = 0.3
+"""Between two attempts while the bus is not there yet."""
 Build = Callable[[Config, str], Agent]
 """Makes the agent of one host."""
 
@@ -39,32 +45,38 @@ class Agents:
         return self._started and self.transport.connected
 
     async def start(self) -> None:
-        """Connect, then serve every host."""
-        await self.transport.open()
-        hosts = iter(host_names(self.config))
-
-        async def lane() -> None:
-            for host in hosts:
-                await self._serve(host)
-
-        try:
-            async with asyncio.TaskGroup() as lanes:
-                for _ in range(START_LANES):
-                    lanes.create_task(lane())
-        except BaseExceptionGroup as group:
-            # Whoever starts us knows what to do when the bus is not there yet, and knows it by that error.
-            raise group.exceptions[0] from group
+        """Start every host's agent, then wait for the bus, as long as it takes: guests have their network, metadata and
+        disks of agents that started while there was none."""
+        for host in host_names(self.config):
+            server = AgentServer(
+                self._build(host),
+                self.transport,
+                prefetch=self.config.bus.prefetch,
+                report_seconds=self.config.host.report_seconds,
+            )
+            self.servers.append(server)
+            await server.prepare()
+        await self._insist(self._connect)
+        for server in self.servers:
+            await self._insist(server.serve)
         self._started = True
 
-    async def _serve(self, host: str) -> None:
-        server = AgentServer(
-            self._build(host),
-            self.transport,
-            prefetch=self.config.bus.prefetch,
-            report_seconds=self.config.host.report_seconds,
-        )
-        self.servers.append(server)
-        await server.start()
+    async def _connect(self) -> None:
+        try:
+            await self.transport.open()
+        except BusError:
+            await self.transport.close()
+            raise
+
+    async def _insist(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` again until the bus lets us."""
+        while True:
+            try:
+                await work()
+                return
+            except BusError as error:
+                log.info("waiting_for_the_bus", reason=str(error))
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def stop(self) -> None:
         """Stop every host's agent, then disconnect."""

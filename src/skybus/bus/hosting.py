@@ -35,7 +35,15 @@ class AgentServer:
 
     async def start(self) -> None:
         """Start the agent, announce it, take commands."""
+        await self.prepare()
+        await self.serve()
+
+    async def prepare(self) -> None:
+        """Start the agent. What it keeps up on its host needs no bus."""
         await self.agent.start(self.tell)
+
+    async def serve(self) -> None:
+        """Announce the agent and take commands. Raises BusError, and may be called again then."""
         await self.tell(await self.agent.report(started=True))
         await self._runner.consume(command_queue(self.address), prefetch=self.prefetch)
         self._heart = asyncio.create_task(self._beat())

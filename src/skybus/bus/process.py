@@ -10,8 +10,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
@@ -117,8 +117,9 @@ async def _start(name: str, config: Config, make: Callable[[], Part], stop: asyn
     while not stop.is_set():
         part = make()
         try:
-            await part.start()
-            return part
+            if await _unless(stop, part.start()):
+                return part
+            await _stop(name, config, part)
         except BusError as error:
             await _stop(name, config, part)
             if loop.time() > end:
@@ -129,6 +130,21 @@ async def _start(name: str, config: Config, make: Callable[[], Part], stop: asyn
             raise
         await asyncio.sleep(START_AGAIN_SECONDS)
     return None
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work`, which may take as long as it likes; False when it was broken off because we are told to stop."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            await working
+            return True
+        return False
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
 
 
 async def _stop(name: str, config: Config, part: Part) -> None:
