@@ -41,6 +41,13 @@ class ShakenCloud:
         """Which process `name` is, by the record that the cloud made when it started it."""
         return int((self.state / "run" / f"{name}.pid").read_text().split()[0])
 
+    def runs(self, name: str) -> bool:
+        """Whether the process that was recorded as `name` still runs; what is left of a dead one does not count."""
+        try:
+            return Path(f"/proc/{self.pid(name)}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        except FileNotFoundError:
+            return False
+
     def signal(self, number: signal.Signals, *names: str) -> None:
         """Send a signal to processes of the cloud's own."""
         for name in names:

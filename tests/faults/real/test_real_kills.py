@@ -9,13 +9,12 @@ from collections.abc import Callable
 
 import pytest
 from invariants import FAILED, check
+from mishaps import FAULTS, Fault
 from real_cloud import RealCloud
 from shaken_cloud import empty
 from standing import Standing
 from times import Times
 from visitors import Visitors
-
-from faults import FAULTS, Fault
 
 SERVED_SECONDS = 150
 
