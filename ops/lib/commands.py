@@ -162,3 +162,26 @@ def soak_command() -> int:
     asked, words = parser.parse_known_args()
     words = [word for word in words if word != "--"]
     return guarded(lambda: measured("bench.soak", words, asked.hosts, asked.gateways))
+
+
+def keep_command() -> int:
+    """`ops/keep`."""
+    from .keep import keep
+
+    parser = argparse.ArgumentParser(
+        prog="ops/keep", description="Bring back whatever of the cloud dies, until Ctrl-C."
+    )
+    parser.parse_args()
+    return guarded(lambda: keep(State.here()))
+
+
+def chaos_command() -> int:
+    """`ops/chaos`."""
+    from .chaos import chaos
+
+    parser = argparse.ArgumentParser(prog="ops/chaos", description="Break a real cloud of its own in every known way.")
+    parser.add_argument("--only", default="", metavar="WORDS", help="faults whose names have them, as pytest's -k")
+    parser.add_argument("--static-stability", type=float, default=600, metavar="SECONDS",
+                        help="how long guests live without control plane (600)")  # fmt: skip
+    asked = parser.parse_args()
+    return guarded(lambda: chaos(asked.only, asked.static_stability))

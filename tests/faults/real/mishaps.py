@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -42,6 +43,13 @@ class Fault:
 async def bring_up(cloud: RealCloud, _: Standing) -> None:
     """What an operator does."""
     await cloud.up()
+
+
+async def keep_up(cloud: RealCloud, _: Standing) -> None:
+    """Nobody does anything: `ops/keep` runs, and brings back what is dead."""
+    async with cloud.kept(), asyncio.timeout(120):
+        while not all(cloud.runs(name) for name in (*CONTROL, *AGENTS, *BASE, *HYPERVISOR)):
+            await asyncio.sleep(0.2)
 
 
 async def nothing(_: RealCloud, __: Standing) -> None:
@@ -139,9 +147,9 @@ def filler(cloud: RealCloud) -> str:
     return str(cloud.state.parent / "filler")
 
 
-def killed(*names: str, in_ci: bool = False, hold: float = 2) -> Fault:
+def killed(*names: str, in_ci: bool = False, hold: float = 2, mend: Deed = bring_up) -> Fault:
     """Processes are killed and started again."""
-    return Fault(f"SIGKILL {' '.join(names)}", partial(kill, names), bring_up, hold, in_ci)
+    return Fault(f"SIGKILL {' '.join(names)}", partial(kill, names), mend, hold, in_ci)
 
 
 def frozen(*names: str) -> Fault:
@@ -151,7 +159,7 @@ def frozen(*names: str) -> Fault:
 
 FAULTS = (
     *(killed(name) for name in ("gateway-1", "conductor", "scheduler", "metering")),
-    killed(*CONTROL, in_ci=True),
+    killed(*CONTROL, mend=keep_up, in_ci=True),
     *(killed(name) for name in AGENTS),
     killed(*AGENTS, in_ci=True),
     killed("rabbitmq", hold=6),

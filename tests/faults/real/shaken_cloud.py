@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,19 @@ class ShakenCloud:
     async def up(self) -> None:
         """Bring it up, or whatever of it is dead."""
         await self.program(REPO / "ops" / "up", *self.shape)
+
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Have `ops/keep` running."""
+        environment = {**os.environ, "SKYBUS_STATE": str(self.state)}
+        keeper = await asyncio.create_subprocess_exec(
+            REPO / "ops" / "keep", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+        )
+        try:
+            yield
+        finally:
+            keeper.send_signal(signal.SIGINT)
+            await asyncio.wait_for(keeper.wait(), 60)
 
     async def down(self) -> None:
         """Remove it with all that it made."""
