@@ -136,25 +136,22 @@ class Standing:
     def __init__(self, cloud: RealCloud, client: Client) -> None:
         self.cloud = cloud
         self.client = client
-        self.image = self.flavor = self.volume_id = ""
+        self.image = self.flavor = ""
         self.near: Guest
         self.far: Guest
 
     async def build(self) -> Standing:
         """The cloud's first server is one of them; the other is its twin."""
         call = self.client.call
-        alls = (await call("GET", "compute", "/servers/detail"))["servers"]
-        first = next(one for one in alls if one["name"] == "first")
+        first = (await call("GET", "compute", "/servers/detail"))["servers"][0]
         network = (await call("GET", "network", "/networks?name=private"))["networks"][0]["id"]
         self.image, self.flavor = first["image"]["id"], first["flavor"]["id"]
         twin = {"name": "second", "imageRef": self.image, "flavorRef": self.flavor, "key_name": first["key_name"],
                 "networks": [{"uuid": network}]}  # fmt: skip
-        old = [one for one in alls if one["name"] == "second"]
-        second = old[0]["id"] if old else (await call("POST", "compute", "/servers", {"server": twin}))["server"]["id"]
+        second = (await call("POST", "compute", "/servers", {"server": twin}))["server"]["id"]
         self.far = await self._guest(first["id"], network)
         self.near = await self._guest(second, network)
-        if not old:
-            self.volume_id = await self._volume()
+        await self._volume()
         for guest in (self.far, self.near):
             await guest.up(120)
         await self.near.watch(self.far)
@@ -166,14 +163,14 @@ class Standing:
         address = next(iter(shown["addresses"].values()))[0]["addr"]
         return Guest(self.cloud, id_, network, address)
 
-    async def _volume(self) -> str:
+    async def _volume(self) -> None:
+        """A volume for `near`."""
         call = self.client.call
         made = (await call("POST", "block-storage", "/volumes", {"volume": {"size": 1, "name": "kept"}}))["volume"]
         await self.client.until("block-storage", "volume", made["id"], {"AVAILABLE"})
         path = f"/servers/{self.near.id}/os-volume_attachments"
         await call("POST", "compute", path, {"volumeAttachment": {"volumeId": made["id"]}})
         await self.client.until("block-storage", "volume", made["id"], {"IN-USE"})
-        return str(made["id"])
 
     async def well(self, seconds: float) -> None:
         """Return when both let us in and the newest looks in the diary are good. Raises TimeoutError."""
