@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
@@ -18,10 +20,28 @@ def _render(_logger: Any, _name: str, event: Any) -> str:
     return _encoder.encode(shown).decode()
 
 
+class Forgiving(io.TextIOBase):
+    """Writes to a stream what the stream takes, and drops what it does not: a full disk must not stop the work."""
+
+    def __init__(self, to: TextIO) -> None:
+        self._to = to
+
+    def write(self, text: str) -> int:
+        """Write, or drop."""
+        with contextlib.suppress(OSError):
+            self._to.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or leave it to the next one."""
+        with contextlib.suppress(OSError):
+            self._to.flush()
+
+
 def configure(process: str, *, level: int = logging.INFO, stream: TextIO | None = None) -> None:
     """Send the logs of this process, and the warnings of its libraries, to `stream` as JSON: to standard output unless
     a command's answer goes there."""
-    to = stream or sys.stdout
+    to = cast(TextIO, Forgiving(stream or sys.stdout))
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
