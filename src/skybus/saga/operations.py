@@ -70,7 +70,7 @@ AWAIT = """
 SELECT o.id, asked.command_id
   FROM unnest($1::uuid[], $2::text[]) AS asked (id, command_id) JOIN saga.operation o ON o.id = asked.id
  WHERE o.state = 'running' AND o.awaiting ? asked.command_id
- ORDER BY o.id FOR SHARE OF o
+ ORDER BY o.id FOR NO KEY UPDATE OF o
 """
 OF_RESOURCE = f"""
 SELECT {COLUMNS} FROM saga.operation WHERE resource_type = $1 AND resource_id = $2 ORDER BY id DESC LIMIT $3
@@ -211,7 +211,8 @@ async def operations_lock(tx: Tx, operation_ids: Iterable[str]) -> dict[str, Ope
 
 async def operations_await(tx: Tx, commands: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of the commands, (operation id, command id), that are still wanted. While the caller's transaction lasts,
-    their operations do not turn round: so a command that comes late cannot do again what has been undone."""
+    their operations do not turn round: so a command that comes late cannot do again what has been undone. Nor does
+    anybody else get leave for them: whoever has the same command finds it done."""
     asked = [(operation_id, command_id) for operation_id, command_id in commands if is_uuid(operation_id)]
     rows = await tx.fetch(AWAIT, [operation for operation, _ in asked], [command for _, command in asked])
     return {(row["id"], row["command_id"]) for row in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -15,9 +16,14 @@ from skybus.bus.message import Answer, Command, Failed
 from skybus.errors import Conflict
 from skybus.ids import new_id
 from skybus.saga.engine import Engine
-from skybus.saga.operations import Operation, operation_get, operation_start
+from skybus.saga.operations import Operation, operation_get, operation_start, operations_await
 from skybus.saga.saga import Order, Saga, Step
 from skybus.store import Store, Tx
+
+WAITERS = """
+SELECT count(*) FROM pg_stat_activity
+ WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%NO KEY UPDATE OF o%'
+"""
 
 
 class Worked(Answer, frozen=True, kw_only=True):
@@ -352,3 +358,24 @@ async def test_an_undo_that_the_conductor_itself_refuses_is_tried_as_often_as_an
     operation = await accept(store)
     assert await swept(engine, operation, most=12) < 12
     assert await state(store, operation) == "failed"
+
+
+async def test_a_command_that_two_workers_have_in_hand_is_left_to_the_first_until_it_has_committed(
+    store: Store, engine: Engine
+) -> None:
+    operation = await accept(store)
+    await engine.begin(operation)
+    command = (operation, (await sent(store))["a"])
+
+    async def second() -> set[tuple[str, str]]:
+        async with store.transaction() as tx:
+            return await operations_await(tx, [command])
+
+    async with store.transaction() as tx:
+        assert await operations_await(tx, [command]) == {command}
+        other = asyncio.create_task(second())
+        async with asyncio.timeout(10):
+            while not await store.fetchval(WAITERS):
+                await asyncio.sleep(0.01)
+        assert not other.done()
+    assert await asyncio.wait_for(other, 10) == {command}
