@@ -5,6 +5,7 @@ Everything it starts lies in a temporary state folder with ports of its own, so 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import leftovers, packages, ports, postgres, processes, venv
+from . import faults, leftovers, packages, ports, postgres, processes, venv
 from .plan import Plan
 from .postgres import Postgres
 from .progress import Progress
@@ -26,8 +27,10 @@ from .shell import merged
 from .state import REPO, State
 from .trouble import Trouble
 
-PARTS = ("lint", "unit", "component", "security", "system")
+PARTS = ("lint", "unit", "component", "security", "faults", "system")
 CHECKS = (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("mypy",))
+FOLDERS = {"faults": "tests/faults/simulation"}
+"""Where a part's tests are when that is not the folder of its name."""
 PART_SECONDS = 1800.0
 """Longest time of one part; each test has a shorter deadline of its own."""
 
@@ -117,7 +120,7 @@ def prepare(run: Run) -> None:
         plan = Plan(progress)
         plan.add("Debian packages", lambda: packages.install())
         plan.add("virtual environment", lambda: venv.sync("run", "host", "test"), ["Debian packages"])
-        if run.wants("component", "security", "system"):
+        if run.wants("component", "security", "faults", "system"):
             plan.add("Postgres and RabbitMQ for tests", lambda: start_base(run), ["Debian packages"])
         plan.run()
 
@@ -154,7 +157,7 @@ def one_part(run: Run, part: str) -> Result:
         else:
             if part == "system":
                 start_cloud(run)
-            result = pytest(run, part)
+            result = faulty(run) if part == "faults" else pytest(run, part)
     except Trouble as trouble:
         print(trouble.text())
         result = Result(part, problem=trouble.what.splitlines()[0])
@@ -171,6 +174,19 @@ def lint() -> Result:
             result.passed += 1
         else:
             result.failed += 1
+    return result
+
+
+def faulty(run: Run) -> Result:
+    """The simulation's own tests, and its seeds: one that breaks an invariant counts as a failed test."""
+    result = pytest(run, "faults")
+    report = run.folder / "seeds.json"
+    code = faults.simulate(["--seeds", str(faults.SEEDS), "--report", str(report)], run.env)
+    told = json.loads(report.read_text()) if report.exists() else {"seeds": 0, "broken": []}
+    result.failed += len(told["broken"])
+    result.passed += told["seeds"] - len(told["broken"])
+    if told["seeds"] < faults.SEEDS or code not in (0, 1):
+        result.problem = f"{told['seeds']} of {faults.SEEDS} seeds ran; the simulation ended with {code}"
     return result
 
 
@@ -196,7 +212,7 @@ def pytest(run: Run, part: str) -> Result:
     """Run the tests of one folder, or those that the operator named, and count."""
     report = run.folder / f"{part}.xml"
     named = [word for word in run.pytest_words if (REPO / word.partition("::")[0]).exists()]
-    where = [] if named else [f"tests/{part}"]
+    where = [] if named else [FOLDERS.get(part, f"tests/{part}")]
     words = ["-m", "pytest", *where, *run.pytest_words, f"--junitxml={report}", "-o", "junit_family=xunit1"]
     code = stream([venv.program("python"), *words], run.env)
     result = count(part, report)

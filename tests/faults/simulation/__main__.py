@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 from simulation.run import Outcome
 from simulation.workers import followed, outcomes
@@ -31,6 +33,8 @@ def main() -> int:
         for outcome in outcomes(asked.start, asked.seeds, asked.workers, end):
             tally.take(outcome)
     tally.show(time.monotonic() - began)
+    if asked.report:
+        Path(asked.report).write_text(json.dumps({"seeds": tally.seeds, "broken": sorted(tally.broken)}))
     if not tally.seeds:
         return 2
     return 1 if tally.broken else 0
@@ -42,6 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--from", type=int, default=1, metavar="S", dest="start", help="the first one (1)")
     parser.add_argument("--minutes", type=float, metavar="M", help="begin no seed after that many minutes")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (cores)")
+    parser.add_argument("--report", metavar="FILE", help="write there what became of them, as JSON")
     parser.add_argument("--follow", action="store_true", help="print every step of the first seed, and run no other")
     return parser.parse_args()
 

@@ -21,6 +21,7 @@ from skybus.bus.transport import BusError, Consumer, Delivery, Queue, Receive, S
 
 log = structlog.get_logger()
 
+CONNECT_AGAIN_SECONDS = (0.2, 5.0)
 PUBLISH_SECONDS = 10.0
 """As long as the real transport holds out."""
 
@@ -148,11 +149,17 @@ class _Consumer:
         """Deliveries that are not settled."""
         return len(self.unacked)
 
+    @property
+    def possible(self) -> bool:
+        """Whether its queue is there; nobody but a private one's consumer makes it in passing."""
+        return self.asked.private or self.asked.name in self.transport.broker.queues
+
     def begin(self) -> None:
         """Consume on the present connection."""
+        broker = self.transport.broker
         self.session += 1
         self.room = self.prefetch
-        self.queue = self.transport.broker.declare(self.asked)
+        self.queue = broker.declare(self.asked) if self.asked.private else broker.queues[self.asked.name]
         self.queue.consumers.append(self)
         self.queue.pump()
 
@@ -263,8 +270,17 @@ class Transport:
         for consumer in self.consumers:
             consumer.end()
 
-    def regain(self) -> None:
-        """The broker is back."""
+    def regain(self, pause: float = CONNECT_AGAIN_SECONDS[0]) -> None:
+        """The broker is back: connect in a moment, as soon as all the queues are there that are consumed."""
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.broker.dice.about(pause), self._connect, pause, context=self.context)
+
+    def _connect(self, pause: float) -> None:
+        if not self.broker.up or self.connected or self not in self.broker.transports:
+            return
+        if not all(consumer.possible for consumer in self.consumers):
+            self.regain(min(pause * 2, CONNECT_AGAIN_SECONDS[1]))
+            return
         for consumer in self.consumers:
             consumer.begin()
         self._up.set()
@@ -308,6 +324,8 @@ class Transport:
         """As the protocol has it."""
         await self._connected(f"consuming {queue.name}")
         consumer = _Consumer(self, queue, receive, prefetch)
+        if not consumer.possible:
+            raise BusError(f"consuming {queue.name}: there is no such queue")
         self.consumers.append(consumer)
         consumer.begin()
         return consumer

@@ -23,14 +23,15 @@ from simulation.trace import Trace
 from skybus import clock
 from skybus.bus.agents import Agents
 from skybus.bus.transport import BusError
-from skybus.config import Bus, Compute, Config, Gateway, Host, Network, Volume
+from skybus.config import Bus, Compute, Config, Gateway, Host, Network, Scheduler, Volume
 from skybus.config import Database as DatabaseConfig
 from skybus.errors import Outage
 from skybus.store import Store
-from skybus_conductor.cloud import Cloud as Known
+from skybus_conductor.topology import queues_of
 from skybus_metering.main import Part as MeteringPart
 from skybus_scheduler.main import Part as SchedulerPart
 
+REPORT_SECONDS = 4.0
 BEGINNING = datetime(2030, 1, 1, tzinfo=UTC)
 """Virtual time zero."""
 
@@ -102,9 +103,10 @@ class Cloud:
         """The configuration of a process: small hosts, so that room is scarce."""
         return Config(
             database=DatabaseConfig(dsn=self.database.dsn, pool_size=6),
-            bus=Bus(prefetch=16),
+            bus=Bus(url="amqp://simulated", prefetch=16),
+            scheduler=Scheduler(cpu_allocation_ratio=1.0),
             gateway=Gateway(image_dir=self.site.folder / "images", token_key_dir=self.site.folder),
-            host=Host(name=host, state_dir=self.site.folder),
+            host=Host(name=host, state_dir=self.site.folder, report_seconds=REPORT_SECONDS),
             compute=Compute(
                 driver="simulated",
                 simulated_vcpus=3,
@@ -117,23 +119,18 @@ class Cloud:
         )
 
     def _make_processes(self) -> None:
-        known = Known(
-            gateway_url="http://gateway.test",
-            issue_image_token=lambda image_id: f"token-of-{image_id}",
-            identity=self.site.identity,
-            allocation_ratios={},
-        )
         self._add("gateway", lambda process: GatewayPart(self.config(), self._transport(process)))
         for number in range(1, self.shape.choice((1, 2)) + 1):
-            self._add(
-                f"conductor-{number}", lambda process: ConductorPart(self.config(), self._transport(process), known)
-            )
+            self._add(f"conductor-{number}", self._conductor)
         for number in range(1, self.shape.choice((1, 2)) + 1):
             self._add(f"scheduler-{number}", lambda process: SchedulerPart(self.config(), self._transport(process)))
         self._add("metering", lambda process: MeteringPart(self.config(), self._transport(process)))
         for host in self.hosts.values():
             for kind in KINDS:
                 self._add(f"{kind}.{host.name}", self._agent_of(host, kind))
+
+    def _conductor(self, process: Process) -> ConductorPart:
+        return ConductorPart(self.config(), self._transport(process), lambda: self._transport(process))
 
     def _add(self, name: str, make: Callable[[Process], Any]) -> None:
         def made(process: Process) -> Part:
@@ -167,6 +164,8 @@ class Cloud:
     async def begin(self) -> None:
         """Start every process and wait until all have."""
         clock.use(self.now)
+        for queue in queues_of(f"{kind}.{host}" for host in self.hosts for kind in KINDS):
+            self.broker.declare(queue)
         for process in self.processes.values():
             process.start()
         async with asyncio.timeout(60):

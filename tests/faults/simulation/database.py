@@ -52,6 +52,7 @@ class Database:
         """What waits for a lock: the statement, who waits for it, and whether its end ends a transaction."""
         self.monitor = Backend(self.drive(self._connect()))
         self.statements = 0
+        self._awaited: asyncio.Task[Any] | None = None
         self.committed: Callable[[list[str]], None] = lambda statements: None
         """Called with the statements of each transaction once it is durable."""
 
@@ -142,14 +143,35 @@ class Database:
 
     def _goes_on(self, backend: Backend, task: asyncio.Task[Any]) -> bool:
         """Turn the real loop until the statement is done (true) or waits for a lock (false)."""
-        while True:
-            self.drive(asyncio.wait({task}, timeout=LOOK_SECONDS))
-            if task.done():
-                backend.waits_for = []
-                return True
+        wait = LOOK_SECONDS
+        while not self._done_within(task, wait):
             backend.waits_for = self.ask("SELECT pg_blocking_pids($1)", backend.pid)
             if backend.waits_for and not task.done():
                 return False
+            wait *= 2  # a busy machine, most likely
+        backend.waits_for = []
+        return True
+
+    def _done_within(self, task: asyncio.Task[Any], seconds: float) -> bool:
+        """Turn the real loop until the task is done, no longer than that; whether it is."""
+        if not task.done():
+            self._awaited = task
+            timer = self.real.call_later(seconds, self.real.stop)
+            task.add_done_callback(self._stop)
+            outer = events._get_running_loop()
+            events._set_running_loop(None)
+            try:
+                self.real.run_forever()
+            finally:
+                events._set_running_loop(outer)
+                timer.cancel()
+                self._awaited = None
+        return task.done()
+
+    def _stop(self, done: object) -> None:
+        # Not when the clock was quicker by a hair: then somebody else turns the loop by now.
+        if done is self._awaited:
+            self.real.stop()
 
     def _look_again(self) -> None:
         """After a transaction has ended: who waited for it goes on."""

@@ -23,11 +23,10 @@ from skybus.http.dispatch import Dispatcher
 from skybus.http.policy import Policy
 from skybus.image.store_fs import FsStore
 from skybus.store import Store
-from skybus.store.part import WorkerPart
 from skybus.store.relay import Relay
 from skybus.store.tail import Tail
-from skybus_conductor.cloud import Cloud as Known
-from skybus_conductor.worker import Conductor
+from skybus_conductor import main as conductor
+from skybus_conductor.topology import Topology
 from support.front import made_up
 
 log = structlog.get_logger()
@@ -145,12 +144,12 @@ def on_database(store: Store, process: Process, database: Database, fate: Fate) 
     return store
 
 
-class ConductorPart(WorkerPart):
-    """The conductor's process, with what it knows of its cloud given."""
+class ConductorPart(conductor.Part):
+    """The conductor's process. `connect` makes the further connections that it needs to look after the queues."""
 
-    def __init__(self, config: Config, transport: Transport, known: Known) -> None:
-        super().__init__("conductor", config, transport)
-        self.worker = Conductor(self.store, transport, known, user=CONTROL_USER)
+    def __init__(self, config: Config, transport: Transport, connect: Callable[[], Transport]) -> None:
+        super().__init__(config, transport)
+        self.topology = Topology(self.store, connect)
 
 
 class GatewayPart:

@@ -26,9 +26,9 @@ QUIET_SECONDS = 1500.0
 """Virtual time until nothing is on its way any more: deadlines, attempts, and undoing with attempts of its own."""
 MENDED_SECONDS = 340.0
 """Virtual time from then on until all is well: the slowest reconciler looks every 300 s."""
-LOOK_SECONDS = 5.0
-SETTLED_SECONDS = 25.0
-"""Two heartbeats of every host."""
+LOOK_SECONDS = 3.0
+SETTLED_SECONDS = 10.0
+"""Two heartbeats of every host, at least."""
 
 
 class Outcome(msgspec.Struct, kw_only=True):
@@ -46,6 +46,13 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 def run(seed: int, site: Site, follow: Callable[[str], None] | None = None) -> Outcome:
     """Run a seed. The same seed does the same on every machine and in every process."""
+    try:
+        return _run(seed, site, follow)
+    finally:
+        _bury()
+
+
+def _run(seed: int, site: Site, follow: Callable[[str], None] | None) -> Outcome:
     began = time.process_time()
     statements = site.database.statements
     with _simulation(seed, site, follow) as cloud:
@@ -117,10 +124,6 @@ def _simulation(seed: int, site: Site, follow: Callable[[str], None] | None) -> 
     finally:
         loop.close()
         site.database.committed = lambda statements: None
-        del cloud, loop
-        _bury()
-        gc.enable()
-        structlog.reset_defaults()
 
 
 def _bury() -> None:
@@ -132,3 +135,5 @@ def _bury() -> None:
             gc.collect()
     finally:
         sys.unraisablehook = hook
+        gc.enable()
+        structlog.reset_defaults()

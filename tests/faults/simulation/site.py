@@ -15,6 +15,7 @@ from skybus import clock
 from skybus.compute import flavors
 from skybus.compute.instance_identity import InstanceIdentity
 from skybus.config import Database as DatabaseConfig
+from skybus.identity.keys import keys_ensure
 from skybus.image.images import Image, image_get, image_insert
 from skybus.image.uploads import Received, upload_begin, upload_finish
 from skybus.store import Store
@@ -37,7 +38,8 @@ class Site:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.folder = database, folder
-        self.identity = InstanceIdentity.load(folder)
+        keys_ensure(folder)
+        InstanceIdentity.load(folder)
         self.tables: list[str] = []
         self.kept: list[str] = []
 

@@ -232,5 +232,5 @@ async def _delete_all(user: User, kind: str, base: str) -> None:
             return
         for id_ in left:
             await user.ask("DELETE", f"{base}/{kind}s/{id_}")
-        await asyncio.sleep(5)
+        await asyncio.sleep(2)
     user.cloud.surprised(f"{user.project.name} cannot get rid of its {kind}s: {left}")
