@@ -20,8 +20,9 @@ SELECT kind, host, resource_class, used, floor((total - reserved) * allocation_r
 ORPHANS = f"""
 SELECT DISTINCT a.kind, a.host, a.consumer_id
   FROM placement.allocation a
-  LEFT JOIN compute.server s ON a.kind = 'compute' AND s.id = a.consumer_id AND NOT s.deleted
+  LEFT JOIN compute.server s ON a.kind = 'compute' AND s.id = a.consumer_id AND NOT s.deleted AND s.host IS NOT NULL
   LEFT JOIN volume.volume v ON a.kind = 'volume' AND v.id = a.consumer_id AND v.deleted_at IS NULL
+                           AND v.host IS NOT NULL
  WHERE s.id IS NULL AND v.id IS NULL
    AND {idle("server", "a.consumer_id")} AND {idle("volume", "a.consumer_id")}
 """
@@ -63,6 +64,7 @@ async def inventory_used(db: Tx) -> Sequence[Finding]:
         Finding(
             what=f"{row['kind']} host {row['host']}",
             says=f"{row['used']} {row['resource_class']} used, and {row['claimed']} claimed",
+            repair=("recount",),
         )
         for row in await claim_drift(db)
     ]
@@ -74,6 +76,7 @@ async def inventory_room(db: Tx) -> Sequence[Finding]:
         Finding(
             what=f"{row['kind']} host {row['host']}",
             says=f"{row['used']} {row['resource_class']} claimed, and {row['room']} may be",
+            advice="it takes nothing new as it is; delete or move something, or give the host back what it had",
         )
         for row in await db.fetch(OVERSOLD)
     ]
@@ -82,7 +85,11 @@ async def inventory_room(db: Tx) -> Sequence[Finding]:
 async def claims_of_nobody(db: Tx) -> Sequence[Finding]:
     """Every claim is a live server's or volume's."""
     return [
-        Finding(what=f"claim of {row['consumer_id']}", says=f"holds {row['kind']} room on {row['host']} for nobody")
+        Finding(
+            what=f"claim of {row['consumer_id']}",
+            says=f"holds {row['kind']} room on {row['host']} for nobody",
+            repair=("release-claims", row["kind"]),
+        )
         for row in await db.fetch(ORPHANS)
     ]
 
@@ -94,6 +101,7 @@ async def servers_unclaimed(db: Tx) -> Sequence[Finding]:
             what=f"server {row['id']}",
             says=f"needs {row['amount']} {row['resource_class']} on {row['host']}, and claims "
             + (f"{row['claimed']} on {row['claimed_on']}" if row["claimed_on"] else "none"),
+            repair=("claim", row["id"]),
         )
         for row in await db.fetch(UNCLAIMED)
     ]
@@ -102,4 +110,7 @@ async def servers_unclaimed(db: Tx) -> Sequence[Finding]:
 async def metering_gaps(db: Tx) -> Sequence[Finding]:
     """What exists is metered, and what is gone is not."""
     rows = await db.fetch(UNMETERED, clock.now() - METERING_GRACE)
-    return [Finding(what=f"{row['kind']} {row['id']}", says=row["says"]) for row in rows]
+    return [
+        Finding(what=f"{row['kind']} {row['id']}", says=row["says"], repair=(f"meter-{row['kind']}", row["id"]))
+        for row in rows
+    ]

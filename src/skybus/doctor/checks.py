@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from skybus.doctor import accounts, hosts, operations, wiring
 from skybus.doctor.finding import Check, Finding
+from skybus.doctor.repairs import does
 from skybus.store import Store, Tx
 
 CHECKS: Sequence[Check] = (
@@ -21,6 +20,7 @@ CHECKS: Sequence[Check] = (
     operations.resources_abandoned,
     operations.outbox_waiting,
     operations.events_numbered,
+    operations.events_whole,
     operations.dead_letters,
     accounts.inventory_used,
     accounts.inventory_room,
@@ -46,5 +46,9 @@ async def examine(store: Store) -> Mapping[str, Sequence[Finding]]:
 
 
 def as_rows(found: Mapping[str, Sequence[Finding]]) -> list[dict[str, str]]:
-    """The findings, flat: check, what, says."""
-    return [{"check": name, **msgspec.structs.asdict(one)} for name, findings in found.items() for one in findings]
+    """The findings, flat: check, what, says, and either repair, what would mend it, or advice."""
+    return [
+        {"check": name, "what": one.what, "says": one.says, "repair": does(one), "advice": one.advice}
+        for name, findings in found.items()
+        for one in findings
+    ]

@@ -10,12 +10,16 @@ from skybus.store import Tx
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One disagreement."""
+    """One disagreement. It has a repair, or advice for what we do not touch."""
 
     what: str
     """The thing it is about: `server 0190...`."""
     says: str
     """What disagrees with what."""
+    repair: tuple[str, ...] = ()
+    """The name of what mends it, as in `repairs.REPAIRS`, and what that is given; empty when nothing here does."""
+    advice: str = ""
+    """Why it is left alone, and what an operator can do."""
 
 
 Check = Callable[[Tx], Awaitable[Sequence[Finding]]]
@@ -28,3 +32,11 @@ def idle(resource_type: str, id_column: str) -> str:
        SELECT FROM saga.operation o
         WHERE o.resource_type = '{resource_type}' AND o.resource_id = {id_column}::text
           AND o.state IN ('waiting', 'running', 'undoing'))"""
+
+
+def parked(resource_type: str, id_column: str) -> str:
+    """SQL: the id of an operation on the resource that is parked as failed and waits for somebody, or null."""
+    return f"""(
+       SELECT min(o.id::text) FROM saga.operation o
+        WHERE o.resource_type = '{resource_type}' AND o.resource_id = {id_column}::text AND o.state = 'failed'
+          AND NOT EXISTS (SELECT FROM saga.acknowledgement k WHERE k.operation_id = o.id))"""

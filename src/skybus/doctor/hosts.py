@@ -7,8 +7,9 @@ text: a host is not trusted to send real ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from skybus.doctor.finding import Finding, idle
+from skybus.doctor.finding import Check, Finding, idle
 from skybus.http.times import micros_z
 from skybus.store import Tx
 
@@ -28,7 +29,7 @@ WITH seen AS (
      WHERE NOT s.deleted AND s.state IN ('ACTIVE', 'SHUTOFF') AND s.updated_at < r.taken_at
 )
 SELECT coalesce(e.server_id, g.server_id) AS server_id, coalesce(e.host, g.host) AS host, e.state, g.power,
-       s.host AS real_host, s.id IS NULL OR s.deleted AS gone
+       s.host AS real_host, s.state AS real_state, s.id IS NULL AS unknown, s.deleted AS gone
   FROM expected e FULL JOIN seen g ON g.server_id = e.server_id AND g.host = e.host
   LEFT JOIN compute.server s ON s.id::text = coalesce(e.server_id, g.server_id)
  WHERE {idle("server", "coalesce(e.server_id, g.server_id)")}
@@ -104,6 +105,7 @@ async def hosts_silent(db: Tx) -> Sequence[Finding]:
         Finding(
             what=f"{row['kind']} host {row['host']}",
             says=f"{'has never reported' if row['unreported'] else 'is down'}, last seen {micros_z(row['last_seen'])}",
+            advice="see that its agent runs and reaches the broker; when it is gone for good, delete what was on it",
         )
         for row in await db.fetch(SILENT)
     ]
@@ -111,18 +113,27 @@ async def hosts_silent(db: Tx) -> Sequence[Finding]:
 
 async def guests_and_servers(db: Tx) -> Sequence[Finding]:
     """A server that should have a guest has it, in its power state; a guest has its server."""
-    found = []
-    for row in await db.fetch(GUESTS):
-        if row["power"] is None:
-            says = f"is {row['state']}, and {row['host']} has no guest of it"
-        elif row["state"] is not None:
-            says = f"is {row['state']}, and its guest on {row['host']} is {row['power']}"
-        elif row["gone"]:
-            says = f"is gone, and {row['host']} has a guest of it ({row['power']})"
-        else:
-            says = f"is on {row['real_host'] or 'no host'}, and {row['host']} has a guest of it ({row['power']})"
-        found.append(Finding(what=f"server {row['server_id']}", says=says))
-    return found
+    return [_guest(row) for row in await db.fetch(GUESTS)]
+
+
+def _guest(row: Any) -> Finding:
+    repair: tuple[str, ...] = ("host", "compute", row["host"])
+    advice = ""
+    if row["power"] is None or row["power"] == "absent":
+        says = f"is {row['state']}, and {row['host']} has no guest of it"
+        repair, advice = (), "nobody knows where its disk is: reboot it hard, and if its host refuses, delete it"
+    elif row["state"] is not None:
+        says = f"is {row['state']}, and its guest on {row['host']} is {row['power']}"
+    elif row["unknown"]:
+        says = f"does not exist, and {row['host']} has a guest of it ({row['power']})"
+        repair, advice = (), "we destroy no guest that we know nothing of: look at it on its host, and remove it there"
+    elif row["gone"]:
+        says = f"is gone, and {row['host']} has a guest of it ({row['power']})"
+    else:
+        says = f"is on {row['real_host'] or 'no host'}, and {row['host']} has a guest of it ({row['power']})"
+        if row["real_host"] is not None or row["real_state"] != "ERROR":
+            repair, advice = (), "which of the guests is the right one cannot be known from here: look at both"
+    return Finding(what=f"server {row['server_id']}", says=says, repair=repair, advice=advice)
 
 
 async def ports_wired(db: Tx) -> Sequence[Finding]:
@@ -135,7 +146,7 @@ async def ports_wired(db: Tx) -> Sequence[Finding]:
             says = f"is wired on {row['host']}, and not bound there"
         else:
             says = f"is wired on {row['host']}, and does not exist"
-        found.append(Finding(what=f"port {row['port_id']}", says=says))
+        found.append(Finding(what=f"port {row['port_id']}", says=says, repair=("host", "network", row["host"])))
     return found
 
 
@@ -143,13 +154,18 @@ async def volumes_stored(db: Tx) -> Sequence[Finding]:
     """A volume is on its host, and no host keeps one that is gone or another's."""
     found = []
     for row in await db.fetch(VOLUMES):
+        repair: tuple[str, ...] = ()
+        advice = "we destroy no data that somebody may want: look at it on its host; its owner can delete the volume"
         if not row["there"]:
             says = f"is {row['status']}, and {row['host']} does not have it"
+            advice = "its data is out of reach: bring its pool back, or let its owner delete it"
         elif row["known"]:
             says = f"is {row['status']}, and {row['host']} has it and should not"
+            if row["status"] == "deleted":
+                repair, advice = ("host", "volume", row["host"]), ""
         else:
             says = f"does not exist, and {row['host']} has it"
-        found.append(Finding(what=f"volume {row['volume_id']}", says=says))
+        found.append(Finding(what=f"volume {row['volume_id']}", says=says, repair=repair, advice=advice))
     return found
 
 
@@ -161,6 +177,11 @@ async def volumes_exported(db: Tx) -> Sequence[Finding]:
             says=f"is exported by {row['host']} for attachment {row['id']}, which does not exist"
             if row["there"]
             else f"has the attachment {row['id']}, and {row['host']} does not export it",
+            repair=("host", "volume", row["host"]),
         )
         for row in await db.fetch(EXPORTS)
     ]
+
+
+ON_HOSTS: tuple[Check, ...] = (guests_and_servers, ports_wired, volumes_stored, volumes_exported)
+"""The checks of what is on hosts: what they find, and can be mended, is mended by reconciling a host."""

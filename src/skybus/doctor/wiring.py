@@ -33,6 +33,17 @@ SELECT v.id AS volume_id, v.status, a.id, a.state, a.server_id, a.id IS NOT NULL
                       ELSE a.id IS NOT NULL END)
 """
 
+MOVING = ("attaching", "detaching")
+"""Seen by the check of what is abandoned, which mends it."""
+SETTLED = (("available", "attached"),)
+"""Statuses of a volume and its attachment that contradict each other, and of which it is known which holds."""
+
+
+def _advice(status: str) -> str:
+    if status in MOVING:
+        return "mended with what is found as abandoned"
+    return "whether its server has it cannot be known from here: look at the guest, then delete server or volume"
+
 
 async def ports_of_servers(db: Tx) -> Sequence[Finding]:
     """A server's port has a live server and is bound to that server's host."""
@@ -42,6 +53,7 @@ async def ports_of_servers(db: Tx) -> Sequence[Finding]:
             says=f"belongs to server {row['server_id']}, which is gone"
             if row["gone"]
             else f"is bound to {row['host'] or 'no host'}, and its server is on {row['server_host'] or 'none'}",
+            repair=("end-ports", row["server_id"]) if row["gone"] else ("move-port", row["id"]),
         )
         for row in await db.fetch(PORTS)
     ]
@@ -55,6 +67,7 @@ async def network_presence(db: Tx) -> Sequence[Finding]:
             says=f"is noted as present on {row['host']}, where no port of it is bound"
             if row["empty"]
             else f"has ports on {row['host']}, and is not noted as present there",
+            repair=("presence", row["network_id"], row["host"]),
         )
         for row in await db.fetch(PRESENCE)
     ]
@@ -68,5 +81,13 @@ async def volume_attachments(db: Tx) -> Sequence[Finding]:
         says = f"is {row['status']}, and {attachment}"
         if row["gone"]:
             says = f"is {row['status']}, and the server {row['server_id']} that has it is gone"
-        found.append(Finding(what=f"volume {row['volume_id']}", says=says))
+        unclear = row["id"] and not row["gone"] and (row["status"], row["state"]) not in SETTLED
+        found.append(
+            Finding(
+                what=f"volume {row['volume_id']}",
+                says=says,
+                repair=() if unclear or row["status"] in MOVING else ("settle", row["volume_id"]),
+                advice=_advice(row["status"]) if unclear or row["status"] in MOVING else "",
+            )
+        )
     return found

@@ -1,4 +1,5 @@
-"""Operations that have ended: those that are parked as failed are looked at by somebody, and all are forgotten in time.
+"""Operations that have ended: those that are parked as failed are looked at by somebody, those that waited for one that
+is over are begun, and all are forgotten in time.
 
 A parked operation is one whose undo would not work. An operator has its undo tried again, or acknowledges that what it
 left was seen to in another way.
@@ -15,11 +16,12 @@ from skybus import clock
 from skybus.errors import BadRequest, Conflict, NotFound
 from skybus.ids import first_id_at, is_uuid
 from skybus.messages.operations import OperationAcknowledged, OperationRetried
-from skybus.saga.operations import LOCK, Operation
+from skybus.saga.operations import COLUMNS, Operation, operations_next
 from skybus.store import Store, Tx
 
 MAX_REASON = 1000
 
+LOCK = f"SELECT {COLUMNS} FROM saga.operation WHERE id = $1 FOR UPDATE"
 PARKED = """
 SELECT o.id, o.kind, o.resource_type, o.resource_id, o.error, o.finished_at, a.reason AS acknowledged, a.acknowledged_at
   FROM saga.operation o LEFT JOIN saga.acknowledgement a ON a.operation_id = o.id
@@ -28,6 +30,12 @@ SELECT o.id, o.kind, o.resource_type, o.resource_id, o.error, o.finished_at, a.r
 PARKED_COUNT = """
 SELECT count(*) FROM saga.operation o
  WHERE o.state = 'failed' AND NOT EXISTS (SELECT FROM saga.acknowledgement a WHERE a.operation_id = o.id)
+"""
+PARKED_ON = """
+SELECT o.id FROM saga.operation o
+ WHERE o.resource_type = $1 AND o.resource_id = $2 AND o.state = 'failed'
+   AND NOT EXISTS (SELECT FROM saga.acknowledgement a WHERE a.operation_id = o.id)
+ ORDER BY o.id LIMIT 1
 """
 ACKNOWLEDGEMENT = "SELECT reason, acknowledged_at FROM saga.acknowledgement WHERE operation_id = $1"
 ACKNOWLEDGE = """
@@ -57,6 +65,12 @@ async def operations_parked(store: Store | Tx, *, acknowledged: bool = False, li
 async def operations_parked_count(store: Store | Tx) -> int:
     """How many are parked as failed and wait for somebody."""
     return int(await store.fetchval(PARKED_COUNT))
+
+
+async def operation_parked_on(store: Store | Tx, resource_type: str, resource_id: str) -> str | None:
+    """The id of an operation that is parked as failed on a resource and waits for somebody, if there is one."""
+    found = await store.fetchval(PARKED_ON, resource_type, resource_id)
+    return None if found is None else str(found)
 
 
 async def acknowledgement_of(store: Store | Tx, operation_id: str) -> Any:
@@ -91,17 +105,30 @@ async def operation_acknowledge(tx: Tx, operation_id: str, reason: str) -> Opera
     return operation
 
 
+async def waiting_begin(tx: Tx, operation_id: str) -> None:
+    """Begin an operation that waits for another one which has ended. Raises NotFound, and Conflict when it does not
+    wait."""
+    operation = await _locked(tx, operation_id)
+    if operation.state != "waiting":
+        raise Conflict(f"The operation {operation_id} does not wait; it is {operation.state}.")
+    await operations_next(tx, [operation])
+
+
 async def operations_forget(tx: Tx, before: datetime, limit: int) -> int:
     """Delete up to `limit` operations that ended before a moment, oldest first; answer how many. One that is parked
     stays until it was acknowledged, and as long again."""
     return _count(await tx.execute(FORGET, first_id_at(before), before, limit))
 
 
-async def _parked(tx: Tx, operation_id: str) -> Operation:
+async def _locked(tx: Tx, operation_id: str) -> Operation:
     row = await tx.fetchrow(LOCK, operation_id) if is_uuid(operation_id) else None
     if row is None:
         raise NotFound(f"There is no operation {operation_id[:64]}.")
-    operation = Operation.of(row)
+    return Operation.of(row)
+
+
+async def _parked(tx: Tx, operation_id: str) -> Operation:
+    operation = await _locked(tx, operation_id)
     if operation.state != "failed":
         raise Conflict(f"The operation {operation_id} is not parked as failed; it is {operation.state}.")
     known = await acknowledgement_of(tx, operation_id)

@@ -44,6 +44,11 @@ SELECT a.id, a.volume_id, a.device, a.portal, a.iqn, a.lun, c.chap_user, c.chap_
  WHERE a.server_id = $1 AND a.state = 'attached' AND a.iqn IS NOT NULL
  ORDER BY a.device, a.id
 """
+EXPORTED_BY = """
+SELECT a.id, a.volume_id, a.server_id, a.attached_at
+  FROM volume.attachment a JOIN volume.volume v ON v.id = a.volume_id
+ WHERE v.host = $1 AND a.state = 'attached' AND a.iqn IS NOT NULL ORDER BY a.id
+"""
 EXPORTED = "UPDATE volume.attachment SET portal = $2, iqn = $3, lun = $4 WHERE id = $1"
 STATE = "UPDATE volume.attachment SET state = $2 WHERE id = $1"
 FINISH = "UPDATE volume.attachment SET state = 'attached', device = $2, attached_at = $3 WHERE id = $1"
@@ -209,6 +214,12 @@ async def unexport_order(tx: Any, attachment_id: str) -> tuple[str, UnexportVolu
     """(to, the order to end the export). Raises CommandRefused when the attachment is gone."""
     row = await _with_target(tx, attachment_id)
     return f"volume.{row['host']}", UnexportVolume(volume_id=row["volume_id"], attachment_id=attachment_id)
+
+
+async def exports_expected_on(store: Any, host: str) -> Sequence[Any]:
+    """The attachments (id, volume_id, server_id, attached_at) that a storage host's report should list."""
+    rows: Sequence[Any] = await store.fetch(EXPORTED_BY, host)
+    return rows
 
 
 async def attachment_exported(tx: Any, attachment_id: str, target: IscsiTarget) -> None:

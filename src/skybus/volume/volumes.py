@@ -35,6 +35,10 @@ UPDATE volume.volume
  WHERE id = $1
 """
 PLACE = "UPDATE volume.volume SET host = $2, updated_at = $3 WHERE id = $1"
+HOSTLESS = """
+SELECT asked.id FROM unnest($1::uuid[]) AS asked (id) LEFT JOIN volume.volume v ON v.id = asked.id
+ WHERE v.id IS NULL OR v.deleted_at IS NOT NULL OR v.host IS NULL
+"""
 UPDATE = """
 UPDATE volume.volume SET name = $2, description = $3, metadata = $4, bootable = $5, updated_at = $6 WHERE id = $1
 """
@@ -173,6 +177,11 @@ async def volume_gone(tx: Any, volume_id: str) -> None:
     row = await volume_move(tx, volume_id, Cause.DELETED)
     await tx.execute(PLACE, volume_id, None, clock.now())
     tx.publish(VolumeDeleted(volume_id=volume_id, deleted_at=clock.now()), project_id=row["project_id"])
+
+
+async def volumes_hostless(store: Any, volume_ids: Sequence[str]) -> list[str]:
+    """Those of the ids whose volumes are on no host: gone, given up, or never there."""
+    return [row["id"] for row in await store.fetch(HOSTLESS, list(volume_ids))]
 
 
 async def volume_change(tx: Any, row: Any, **columns: Any) -> None:

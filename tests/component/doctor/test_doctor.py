@@ -14,7 +14,7 @@ from written_cloud import HOST, Cloud
 
 from skybus import clock
 from skybus.cli import doctor
-from skybus.doctor.checks import CHECKS, name_of
+from skybus.doctor.checks import CHECKS, as_rows, examine, name_of
 from skybus.doctor.finding import Finding
 from skybus.store import Store
 
@@ -38,9 +38,11 @@ BROKEN: dict[str, tuple[Breaks, str, str]] = {
     "guest reported absent": (lambda c: c.report(guests={c.server: "absent"}), "guests-and-servers", "has no guest"),
     "guest stopped": (lambda c: c.report(guests={c.server: "shutdown"}), "guests-and-servers", "h1 is shutdown"),
     "guest of nobody": (
-        lambda c: c.report(guests={c.server: "running", STRANGER: "running"}), "guests-and-servers", "is gone, and h1"),
+        lambda c: c.report(guests={c.server: "running", STRANGER: "running"}), "guests-and-servers",
+        "does not exist, and h1"),
     "guest with an id that is none": (
-        lambda c: c.report(guests={c.server: "running", "'; --": "running"}), "guests-and-servers", "is gone, and h1"),
+        lambda c: c.report(guests={c.server: "running", "'; --": "running"}), "guests-and-servers",
+        "does not exist, and h1"),
     "guest on two hosts": (
         lambda c: c.report(host="h2", guests={c.server: "running"}, ports=[], volumes=[], exports={}),
         "guests-and-servers", "is on h1, and h2 has a guest"),
@@ -89,6 +91,11 @@ BROKEN: dict[str, tuple[Breaks, str, str]] = {
         "outbox-waiting", "1 messages wait"),
     "head without its event": (lambda c: c.run("UPDATE bus.event_head SET position = 5"),
                               "events-numbered", "head is 5"),
+    "events missing": (
+        lambda c: c.run("""WITH e AS (INSERT INTO bus.event SELECT n, 'i', 't', 's', '', '', '', '', '', now(), '{}'
+                                        FROM unnest(ARRAY[3, 4, 6]) AS n)
+                           UPDATE bus.event_head SET position = 6"""),
+        "events-whole", "from 3 to 6, 1 events are missing"),
     "dead letter": (
         lambda c: c.run("""INSERT INTO bus.dead_letter (id, exchange, routing_key, queue, reason, type, source, subject,
                                project_id, request_id, operation_id, command_id, traceparent, time, body, died_at)
@@ -157,6 +164,13 @@ async def test_an_older_report_that_comes_late_changes_nothing(cloud: Cloud) -> 
     assert await cloud.found() == {}
 
 
+@pytest.mark.parametrize("name", BROKEN)
+async def test_each_disagreement_has_either_a_repair_or_advice_for_the_operator(cloud: Cloud, name: str) -> None:
+    await BROKEN[name][0](cloud)
+    for row in as_rows(await examine(cloud.store)):
+        assert bool(row["repair"]) != bool(row["advice"]), row
+
+
 def test_every_check_says_what_must_hold_and_has_a_name_of_its_own() -> None:
     assert all(check.__doc__ for check in CHECKS)
     assert len({name_of(check) for check in CHECKS}) == len(CHECKS)
@@ -167,7 +181,9 @@ async def _doctor(store: Store, path: Path, *, as_json: bool) -> int:
     """Run the command in a thread, as it runs its own event loop."""
     config = path / "skybus.toml"
     config.write_text(f'[database]\ndsn = "{store.config.dsn}"\n')
-    return await asyncio.to_thread(doctor.main, argparse.Namespace(config=str(config), json=as_json))
+    return await asyncio.to_thread(
+        doctor.main, argparse.Namespace(config=str(config), json=as_json, repair=False, wait=0)
+    )
 
 
 async def test_the_command_prints_a_table_and_fails_when_there_is_a_disagreement(
@@ -180,7 +196,8 @@ async def test_the_command_prints_a_table_and_fails_when_there_is_a_disagreement
     lines = capsys.readouterr().out.splitlines()
     says = "is ACTIVE, and h1 has no guest of it"
     assert lines[0].split("  ") == ["guests-and-servers", f"server {cloud.server}", says]
-    assert lines[1] == f"{len(CHECKS)} checks, 1 disagreement"
+    assert lines[1].startswith("    left alone: ")
+    assert lines[2] == f"{len(CHECKS)} checks, 1 disagreement"
 
 
 async def test_the_command_prints_json_for_programs(
@@ -192,5 +209,13 @@ async def test_the_command_prints_json_for_programs(
     expected = Finding(what=f"port {cloud.port}", says=f"is bound to {HOST}, and not wired there")
     assert printed == {
         "checks": len(CHECKS),
-        "disagreements": [{"check": "ports-wired", "what": expected.what, "says": expected.says}],
+        "disagreements": [
+            {
+                "check": "ports-wired",
+                "what": expected.what,
+                "says": expected.says,
+                "repair": f"reconcile the network agent's host {HOST} with its last report",
+                "advice": "",
+            }
+        ],
     }

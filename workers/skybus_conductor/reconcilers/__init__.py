@@ -7,7 +7,10 @@ What an operation is working on is left to the operation.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
 
+from skybus.bus.context import Context, bound, current
 from skybus.store import Tx
 
 BUSY = """
@@ -19,3 +22,8 @@ SELECT resource_id FROM saga.operation
 async def busy(tx: Tx, resource_type: str, ids: Iterable[str]) -> set[str]:
     """Those of the resources that an operation works on now."""
     return {row["resource_id"] for row in await tx.fetch(BUSY, resource_type, list(ids))}
+
+
+def on_behalf(row: Any) -> AbstractContextManager[None]:
+    """Bind the context of a server's or volume's owner, for an operation that is begun for him."""
+    return bound(Context(request_id=current().request_id, project_id=row["project_id"], user_id=row["user_id"]))

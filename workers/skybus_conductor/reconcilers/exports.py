@@ -1,6 +1,10 @@
-"""Exports: nobody reaches a volume through an attachment that is gone, and no volume is kept that was deleted."""
+"""Exports: an attached volume is reached by its server, nobody reaches one through an attachment that is gone, and no
+volume is kept that was deleted."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import structlog
 
@@ -8,19 +12,22 @@ from skybus.errors import NotFound
 from skybus.ids import new_id
 from skybus.messages.volume import PoolReport, RemoveVolume, UnexportVolume
 from skybus.store import Tx
-from skybus.volume.attachments import attachment_exists
+from skybus.volume.attachments import attachment_exists, export_order, exports_expected_on
 from skybus.volume.volumes import volume_get
 from skybus_conductor.reconcilers import busy
+from skybus_conductor.sagas.guest_host import guest_host
 
 log = structlog.get_logger()
 
 
 async def reconcile(tx: Tx, report: PoolReport) -> None:
     """Compare the exports and volumes that a storage host has with those that it should have."""
-    ids = {*report.volumes, *(export.volume_id for export in report.exports)}
+    expected = await exports_expected_on(tx, report.host)
+    ids = {*report.volumes, *(export.volume_id for export in report.exports), *(row["volume_id"] for row in expected)}
     if not ids:
         return
     working = await busy(tx, "volume", ids)
+    await _missing(tx, report, [row for row in expected if row["volume_id"] not in working])
     for export in report.exports:
         if export.volume_id in working or await attachment_exists(tx, export.attachment_id):
             continue
@@ -29,6 +36,20 @@ async def reconcile(tx: Tx, report: PoolReport) -> None:
         tx.send(f"volume.{report.host}", order, command_id=new_id(), operation_id="")
     for volume_id in set(report.volumes) - working:
         await _kept(tx, report.host, volume_id)
+
+
+async def _missing(tx: Tx, report: PoolReport, expected: Sequence[Any]) -> None:
+    """Export again what attached servers should reach and the host no longer exports."""
+    seen = {export.attachment_id for export in report.exports}
+    lost = [row for row in expected if row["id"] not in seen and row["attached_at"] < report.taken_at]
+    working = await busy(tx, "server", [row["server_id"] for row in lost])
+    for row in lost:
+        host = None if row["server_id"] in working else await guest_host(tx, row["server_id"])
+        if host is None or row["volume_id"] not in report.volumes:
+            continue
+        log.warning("volume_exported_again", volume=row["volume_id"], host=report.host)
+        to, order = await export_order(tx, row["id"], host.address)
+        tx.send(to, order, command_id=new_id(), operation_id="")
 
 
 async def _kept(tx: Tx, host: str, volume_id: str) -> None:
