@@ -8,7 +8,8 @@ channel of its own; publishes are confirmed and pipelined.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -37,6 +38,29 @@ NEVER = 1_000_000_000
 """Delivery limit of the dead-letter queue itself, which has nowhere to go on to. RabbitMQ 4 has a default of 20."""
 
 _TROUBLE = (AMQPError, aiormq.AMQPError, OSError, TimeoutError, RuntimeError, asyncio.InvalidStateError)
+
+
+@contextmanager
+def trouble_of(doing: str) -> Iterator[None]:
+    """Raises BusError, which says what was being done, for all that can go wrong with the broker.
+
+    A connection that breaks off cancels what waits for it: that would end, without a word, the task of a caller whom
+    nobody has cancelled.
+    """
+    try:
+        yield
+    except _TROUBLE as error:
+        raise BusError(f"{doing}: {type(error).__name__}: {error}") from error
+    except asyncio.CancelledError:
+        if _told_to_stop():
+            raise
+        raise BusError(f"{doing}: the connection broke off") from None
+
+
+def _told_to_stop() -> bool:
+    """Whether the present task was cancelled itself, and not merely what it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class AmqpTransport:
@@ -86,15 +110,13 @@ class AmqpTransport:
             raise BusError(f"declaring queues: {type(error).__name__}: {error}") from error
 
     async def publish(self, posts: Sequence[Post]) -> None:
-        try:
+        with trouble_of("publishing"):
             async with asyncio.timeout(self.config.publish_seconds):
                 await self._up.wait()
                 if len(posts) == 1:
                     await self._send(posts[0])
                     return
                 outcomes = await asyncio.gather(*(self._send(post) for post in posts), return_exceptions=True)
-        except _TROUBLE as error:
-            raise BusError(f"publishing: {type(error).__name__}: {error}") from error
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         for failure in failures:
             if not isinstance(failure, Unroutable):
@@ -105,25 +127,24 @@ class AmqpTransport:
     async def consume(self, queue: Queue, receive: Receive, *, prefetch: int) -> Consumer:
         consumer = _Consumer(self, queue, receive, prefetch)
         await self._wait_up(self.config.publish_seconds)
-        try:
+        with trouble_of(f"consuming {queue.name}"):
             await consumer.begin()
-        except _TROUBLE as error:
-            raise BusError(f"consuming {queue.name}: {type(error).__name__}: {error}") from error
         # From now on every new connection begins it again.
         self._consumers.append(consumer)
         return consumer
 
     async def depth(self, queue: str) -> int | None:
         await self._wait_up(self.config.publish_seconds)
-        channel = await self._channel()
-        try:
-            declared = await channel.declare_queue(queue, passive=True, timeout=CONNECT_SECONDS)
-            return int(declared.declaration_result.message_count or 0)
-        except aio_pika.exceptions.ChannelClosed:
-            return None
-        finally:
-            if not channel.is_closed:
-                await channel.close()
+        with trouble_of(f"looking at {queue}"):
+            channel = await self._channel()
+            try:
+                declared = await channel.declare_queue(queue, passive=True, timeout=CONNECT_SECONDS)
+                return int(declared.declaration_result.message_count or 0)
+            except aio_pika.exceptions.ChannelNotFoundEntity:
+                return None
+            finally:
+                if not channel.is_closed:
+                    await channel.close()
 
     def forget(self, consumer: _Consumer) -> None:
         """`consumer` has stopped for good."""
@@ -185,12 +206,11 @@ class AmqpTransport:
         pause = RECONNECT_SECONDS[0]
         while True:
             try:
-                await self._connect()
+                with trouble_of("connecting"):
+                    await self._connect()
                 pause = RECONNECT_SECONDS[0]
                 await self._lost()
                 log.warning("bus_connection_lost")
-            except asyncio.CancelledError:
-                raise
             except Exception as error:
                 log.warning("bus_connection_failed", reason=f"{type(error).__name__}: {error}")
             self._up.clear()
@@ -202,8 +222,9 @@ class AmqpTransport:
         """Close a connection that is only half set up, or of which a channel was closed."""
         if self._connection is not None and not self._connection.is_closed:
             try:
-                await asyncio.wait_for(self._connection.close(), CONNECT_SECONDS)
-            except _TROUBLE:
+                with trouble_of("disconnecting"):
+                    await asyncio.wait_for(self._connection.close(), CONNECT_SECONDS)
+            except BusError:
                 pass
 
     async def _lost(self) -> None:

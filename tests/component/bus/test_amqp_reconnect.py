@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import aio_pika
 import pytest
 
-from skybus.bus.amqp import AmqpTransport
+from skybus.bus.amqp import AmqpTransport, trouble_of
 from skybus.bus.envelope import COMMANDS, EVENTS, Post, seal
 from skybus.bus.transport import BusError, Delivery, Queue, Settlement, Transport, command_queue
 from skybus.messages.compute import HostChanged, StartGuest
@@ -139,3 +139,22 @@ async def test_a_channel_that_the_broker_closes_does_not_stay_closed(broker: Bro
         await transport.publish([Post(exchange=EVENTS, key=event.TYPE, envelope=seal(event, "conductor"))])
     await published(transport, order("s1"))
     await kept.until({"s1"})
+
+
+async def test_a_wait_that_the_broken_connection_cancels_is_trouble_with_the_bus_and_no_end_of_the_task() -> None:
+    cut = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(cut.cancel)
+    with pytest.raises(BusError, match="publishing: the connection broke off"), trouble_of("publishing"):
+        await cut
+
+
+async def test_a_task_that_is_cancelled_while_it_waits_for_the_bus_ends() -> None:
+    async def publish() -> None:
+        with trouble_of("publishing"):
+            await asyncio.get_running_loop().create_future()
+
+    task = asyncio.create_task(publish())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
