@@ -24,7 +24,7 @@ UPDATE conductor.host_report r SET taken_at = greatest(r.taken_at, a.taken_at)
           FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS asked (kind, host, taken_at) GROUP BY kind, host) a
  WHERE (r.kind, r.host) = (a.kind, a.host)
 """
-LAST = "SELECT report FROM conductor.host_report WHERE kind = $1 AND host = $2"
+LAST = "SELECT report, taken_at FROM conductor.host_report WHERE kind = $1 AND host = $2"
 GUEST_ON = """
 SELECT r.host FROM conductor.host_report r, jsonb_array_elements(r.report -> 'guests') AS guest
  WHERE r.kind = 'compute' AND guest ->> 'server_id' = $1 AND guest ->> 'power_state' <> 'absent'
@@ -37,9 +37,12 @@ KINDS = {"compute": HypervisorReport, "network": NetworkReport, "volume": PoolRe
 
 
 async def report_last(tx: Tx, kind: str, host: str) -> Any:
-    """The newest report of an agent, as it came; None when it never reported."""
+    """The newest report of an agent, as of when it was last known to be true; None when it never reported. What is done
+    when a host has just come up was done when it said so."""
     row = await tx.fetchrow(LAST, kind, host)
-    return None if row is None else msgspec.convert(row["report"], KINDS[kind])
+    if row is None:
+        return None
+    return msgspec.structs.replace(msgspec.convert(row["report"], KINDS[kind]), taken_at=row["taken_at"], started=False)
 
 
 async def guest_seen_on(tx: Tx, server_id: str) -> set[str]:
