@@ -23,13 +23,13 @@ from .plan import Plan
 from .postgres import Postgres
 from .progress import Progress
 from .rabbitmq import RabbitMQ
-from .shell import merged
+from .shell import merged, succeeds
 from .state import REPO, State
 from .trouble import Trouble
 
-PARTS = ("lint", "unit", "component", "security", "faults", "system")
+PARTS = ("lint", "unit", "component", "security", "faults", "kills", "system")
 CHECKS = (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("mypy",))
-FOLDERS = {"faults": "tests/faults/simulation"}
+FOLDERS = {"faults": "tests/faults/simulation", "kills": "tests/faults/real"}
 """Where a part's tests are when that is not the folder of its name."""
 PART_SECONDS = 1800.0
 """Longest time of one part; each test has a shorter deadline of its own."""
@@ -87,6 +87,7 @@ def test(parts: Sequence[str], pytest_words: Sequence[str], *, strict: bool) -> 
     folder = Path(tempfile.mkdtemp(prefix="skytest-"))
     folder.chmod(0o711)
     run = Run([part for part in PARTS if part in parts], pytest_words, folder)
+    run.env["SKYBUS_TEST_FOLDER"] = str(folder)
     os.environ[leftovers.RUN_VARIABLE] = folder.name
     try:
         with stopped_politely():
@@ -155,6 +156,8 @@ def one_part(run: Run, part: str) -> Result:
         if part == "lint":
             result = lint()
         else:
+            if part in ("kills", "system"):
+                need_root(part)
             if part == "system":
                 start_cloud(run)
             result = faulty(run) if part == "faults" else pytest(run, part)
@@ -190,10 +193,14 @@ def faulty(run: Run) -> Result:
     return result
 
 
+def need_root(part: str) -> None:
+    """Raises Trouble when we are nobody who can make a real cloud."""
+    if os.geteuid() != 0:
+        raise Trouble(f"the part `{part}` needs root", "`sudo ./ops/test`, or name the other parts")
+
+
 def start_cloud(run: Run) -> None:
     """A real cloud for the system tests. Raises Trouble when it does not come up."""
-    if os.geteuid() != 0:
-        raise Trouble("the system tests need root", "`sudo ./ops/test`, or `./ops/test lint unit component security`")
     state = run.cloud
     code = stream([REPO / "ops" / "up", "--no-client"], {"SKYBUS_STATE": str(state.root)})
     if state.exists():
@@ -257,8 +264,13 @@ def stream(argv: Sequence[str | Path], env: Mapping[str, str]) -> int:
 def clean_up(run: Run) -> None:
     """Remove everything that this run made."""
     print("\n== cleaning up ".ljust(100, "="), flush=True)
-    if run.cloud.exists():
-        stream([REPO / "ops" / "down", "--purge"], {"SKYBUS_STATE": str(run.cloud.root)})
+    left = [path.parent for path in run.folder.glob("shake-*/**/cloud.json")]  # of tests that were killed
+    for root in [run.cloud.root, *left]:
+        if State(root).exists():
+            stream([REPO / "ops" / "down", "--purge"], {"SKYBUS_STATE": str(root)})
+    for mount in leftovers.mounts():
+        if Path(mount).is_relative_to(run.folder):
+            succeeds(["umount", mount])
     if run.base.root.exists():
         for record in processes.recorded(run.base):
             processes.stop(run.base, record)

@@ -59,8 +59,7 @@ def note_times(pytestconfig: pytest.Config) -> Callable[[Times], None]:
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
     """A folder for a cloud. Sockets lie below it: its path has to be short, and pytest's own folders are not."""
-    beside = os.environ.get("SKYBUS_TEST_STATE")
-    path = Path(tempfile.mkdtemp(prefix="shake-", dir=Path(beside).parent if beside else None))
+    path = Path(tempfile.mkdtemp(prefix="shake-", dir=os.environ.get("SKYBUS_TEST_FOLDER")))
     path.chmod(0o711)
     try:
         yield path
@@ -70,7 +69,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 async def cloud() -> AsyncIterator[ShakenCloud]:
-    """A simulated cloud of processes, beside the one of `ops/test` where there is one, with ports of its own."""
+    """A simulated cloud of processes, with ports of its own."""
     with folder() as path:
         made = ShakenCloud(path / "c")
         try:
