@@ -13,8 +13,9 @@ from skybus.identity.keys import Keys
 from skybus.identity.tokens import Tokens
 from skybus.store.part import WorkerPart
 from skybus_conductor.cloud import Cloud
+from skybus_conductor.hearing import Hearing
 from skybus_conductor.retention import retention_sweeps
-from skybus_conductor.sweeps import SWEEPS
+from skybus_conductor.sweeps import SWEEPS, silent_hosts
 from skybus_conductor.topology import Topology
 from skybus_conductor.worker import Conductor
 
@@ -43,7 +44,9 @@ class Part(WorkerPart):
 
     def __init__(self, config: Config, transport: Transport) -> None:
         super().__init__("conductor", config, transport)
-        sweeps = (*SWEEPS, *retention_sweeps(config.retention))
+        hearing = Hearing(lambda: transport.connected)
+        patient = [hearing.patient(one) if one.look is silent_hosts else one for one in SWEEPS]
+        sweeps = (*patient, *retention_sweeps(config.retention))
         self.worker = Conductor(self.store, transport, cloud_of(config), user=CONTROL_USER, sweeps=sweeps)
         self.topology = Topology(self.store, lambda: transport_of(config))
         self._topology: asyncio.Task[None] | None = None
