@@ -14,8 +14,15 @@ from bench.site import NOT_OURS, Site
 from bench.trends import Limit
 from skybus.bus.amqp import AmqpTransport
 
-QUEUES = ("skybus.answers", "skybus.dead", "skybus.command.scheduler", "skybus.metering")
-HISTORY = ("bus.event", "compute.server", "saga.operation", "saga.acknowledgement", "metering.existence")
+QUEUES = ("skybus.answers", "skybus.reports", "skybus.dead", "skybus.command.scheduler", "skybus.metering")
+HISTORY = (
+    "bus.event",
+    "compute.server",
+    "saga.operation",
+    "saga.acknowledgement",
+    "metering.existence",
+    "volume.volume",
+)
 """Tables that keep what was: they grow with what is done, and are shown without being judged."""
 TABLES = """
 SELECT n.nspname || '.' || c.relname AS name, pg_total_relation_size(c.oid) AS bytes,

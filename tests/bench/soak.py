@@ -42,7 +42,8 @@ async def soak(site: Site, args: argparse.Namespace) -> tuple[Samples, Churn]:
             finally:
                 sampling.cancel()
                 await asyncio.gather(sampling, return_exceptions=True)
-            print(f"{churn.done} cycles, {len(churn.failed)} failed, {left_out} left out: the machine was too busy")
+            note = f", {left_out} left out because {MOST} ran already" if left_out else ""
+            print(f"{churn.done} cycles, {len(churn.failed)} failed{note}")
     finally:
         await samples.close()
     return samples, churn
