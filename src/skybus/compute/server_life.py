@@ -171,7 +171,9 @@ async def server_power_seen(tx: Tx, server_id: str, host: str, power_state: Powe
     on = power_state in ("running", "paused")
     number = POWER_NUMBERS[power_state]
     expects = server["state"] in (State.ACTIVE, State.SHUTOFF)
-    if not expects or server["host"] != host or server["task_state"] is not None or server["power_state"] == number:
+    # Both: an administrator may have said that it is active without its guest having started.
+    agrees = server["power_state"] == number and on == (server["state"] == State.ACTIVE)
+    if not expects or server["host"] != host or server["task_state"] is not None or agrees:
         return False
     await server_move(tx, server, Cause.POWERED_ON if on else Cause.POWERED_OFF, power_state=number)
     return True

@@ -16,13 +16,13 @@ from skybus.cli import doctor
 from skybus.config import Config, Gateway
 from skybus.doctor.checks import CHECKS, as_rows, examine
 from skybus.doctor.finding import Finding
-from skybus.doctor.repairs import REPAIRS, Outcome, mend
 from skybus.identity import keys_ensure
 from skybus.ids import new_id
 from skybus.messages.network import UnplugPort
 from skybus.messages.volume import UnexportVolume
 from skybus.store import Store
 from skybus_conductor.host_reports import report_keep
+from skybus_conductor.repairs import REPAIRS, Outcome, mend
 from support.small_cloud import HOSTS, SmallCloud, small_cloud
 
 STRANGER = "0190aaaa-0000-7000-8000-00000000abcd"
@@ -218,6 +218,8 @@ REPAIRED: dict[str, tuple[Damage, str, str]] = {
     "server whose guest runs": (
         lambda p: p.harm("UPDATE compute.server SET state = 'SHUTOFF', power_state = 4"),
         "guests-and-servers", "host"),
+    "server that was said to be active": (
+        lambda p: p.harm("UPDATE compute.server SET state = 'SHUTOFF'"), "guests-and-servers", "host"),
     "port that lost its wire": (_unwire, "ports-wired", "host"),
     "port that is wired for nobody": (
         lambda p: p.harm("DELETE FROM network.port WHERE host <> ''"), "ports-wired", "host"),
