@@ -99,6 +99,7 @@ class SmallCloud:
         self.store = store
         self.fate = store.fate
         self.client = client
+        self.conductor_cloud = cloud
         self.conductor = Conductor(store, transport, cloud, user="skybus")
         self.scheduler = Scheduler(scheduler_store, transport)
         self.agents: dict[str, Agent] = {}

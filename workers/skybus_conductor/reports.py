@@ -5,21 +5,22 @@ A report is taken in, in one transaction, and what it shows is compared with wha
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from skybus.bus.message import Report
-from skybus.compute.hosts import host_heard
+from skybus.bus.message import AgentAlive, Report, ReportAll
+from skybus.compute.hosts import host_heard, hosts_alive
+from skybus.ids import new_id
 from skybus.messages.compute import GuestChanged, HypervisorReport
 from skybus.messages.network import NetworkReport
 from skybus.messages.volume import PoolReport
 from skybus.network import agents as network_agents
-from skybus.placement.inventory import Stock, provider_heard
+from skybus.placement.inventory import Stock, provider_heard, providers_alive
 from skybus.store import Tx
-from skybus.volume.pools import pool_heard
+from skybus.volume.pools import pool_heard, pools_alive
 from skybus_conductor.cloud import Cloud
-from skybus_conductor.host_reports import report_keep
+from skybus_conductor.host_reports import report_keep, reports_hold
 from skybus_conductor.peers import tell_peers
 from skybus_conductor.reconcilers import exports, guests, ports
 
@@ -58,6 +59,23 @@ async def pool_reported(tx: Tx, report: PoolReport) -> None:
     await pool_heard(tx, report)
     await provider_heard(tx, "volume", report.host, {"DISK_GB": Stock(total=report.capacity_gib)})
     await exports.reconcile(tx, report)
+
+
+async def agents_alive(tx: Tx, beats: Sequence[AgentAlive]) -> None:
+    """Agents are there, and have nothing new to tell. Those of hosts that are not known are asked for everything."""
+    of = {kind: [beat for beat in beats if beat.kind == kind] for kind in ("compute", "network", "volume")}
+    known = await providers_alive(tx, [(beat.kind, beat.host) for beat in beats])
+    if of["compute"]:
+        hosts = await hosts_alive(tx, [(beat.host, beat.taken_at) for beat in of["compute"]])
+        known -= {("compute", beat.host) for beat in of["compute"] if beat.host not in hosts}
+    if of["network"]:
+        heard = await network_agents.agents_alive(tx, [beat.host for beat in of["network"]])
+        known |= {("network", host) for host in heard}
+    if of["volume"]:
+        await pools_alive(tx, [beat.host for beat in of["volume"]])
+    await reports_hold(tx, [(beat.kind, beat.host, beat.taken_at) for beat in beats if beat.unchanged])
+    for kind, host in sorted({(str(beat.kind), beat.host) for beat in beats} - known):
+        tx.send(f"{kind}.{host}", ReportAll(), command_id=new_id(), operation_id="")
 
 
 def reports(cloud: Cloud) -> Mapping[type[Report], ReportHandler]:

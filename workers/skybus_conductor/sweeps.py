@@ -12,11 +12,14 @@ import structlog
 
 from skybus import clock
 from skybus.compute.hosts import hosts_silent
-from skybus.errors import CloudError
+from skybus.doctor.hosts import ON_HOSTS
+from skybus.errors import CloudError, Conflict
 from skybus.placement.inventory import providers_silent
 from skybus.store import Store, Tx
+from skybus_conductor.cloud import Cloud
 from skybus_conductor.peers import tell_untold_peers
 from skybus_conductor.reconcilers import claims
+from skybus_conductor.reconcilers.again import host_reconciled
 
 log = structlog.get_logger()
 
@@ -58,6 +61,21 @@ async def orphaned_claims(tx: Tx) -> None:
     """Release the claims of servers and volumes that are gone and on which nothing works."""
     for kind in claims.HOSTLESS:
         await claims.release_orphans(tx, kind)
+
+
+def host_pictures(cloud: Cloud) -> Sweep:
+    """Hold the tables against what hosts last reported: a host that has nothing new to tell may still differ from what
+    has become of the tables."""
+
+    async def look(tx: Tx) -> None:
+        found = [one for check in ON_HOSTS for one in await check(tx)]
+        for kind, host in sorted({one.repair[1:] for one in found if one.repair}):
+            try:
+                await host_reconciled(lambda: cloud, tx, kind, host)
+            except Conflict as error:
+                log.info("host_not_reconciled", kind=kind, host=host, reason=error.reason)
+
+    return Sweep(name="host_pictures", seconds=60, look=look)
 
 
 SWEEPS = (

@@ -10,9 +10,10 @@ from typing import Any
 import asyncpg
 import structlog
 
-from skybus.bus.envelope import ANSWERS, CONDUCTOR, DEAD
-from skybus.bus.message import Answer, Command, Message, Report
+from skybus.bus.envelope import ANSWERS, CONDUCTOR, DEAD, REPORTS
+from skybus.bus.message import AgentAlive, Answer, Command, Message, Report
 from skybus.bus.runner import Runner
+from skybus.bus.together import Together
 from skybus.bus.transport import BusError, Delivery, Queue, Settlement, Transport
 from skybus.errors import CloudError, Outage
 from skybus.messages.operations import BeginOperation, InterruptOperation
@@ -20,13 +21,19 @@ from skybus.saga.engine import Engine
 from skybus.store import Store
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.dead_letters import dead_letter_insert
-from skybus_conductor.reports import ReportHandler, reports
+from skybus_conductor.reports import ReportHandler, agents_alive, reports
 from skybus_conductor.sagas import sagas
-from skybus_conductor.sweeps import SWEEPS, Sweep
+from skybus_conductor.sweeps import SWEEPS, Sweep, host_pictures
 
 log = structlog.get_logger()
 
 INBOX = Queue(name="skybus.answers", bindings=((ANSWERS, CONDUCTOR),))
+REPORTED = Queue(name="skybus.reports", bindings=((ANSWERS, REPORTS),))
+"""Agents of the release before sent their reports to the inbox: there they are understood as well."""
+REPORTS_IN_HAND = 64
+REPORTS_AT_ONCE = 3
+"""Whole reports that are taken in, at most: when all hosts report at once, answers still find a connection to the
+database."""
 DEAD_LETTERS = Queue(name="skybus.dead", bindings=((DEAD, ""),))
 DUE_SECONDS = 0.25
 """Between two looks for operations past their deadline."""
@@ -39,10 +46,12 @@ class Conductor:
         self, store: Store, transport: Transport, cloud: Cloud, *, user: str, sweeps: Sequence[Sweep] = SWEEPS
     ) -> None:
         self.store = store
-        self.sweeps = sweeps
+        self.sweeps = (*sweeps, host_pictures(cloud))
         self.user = user
         self.engine = Engine(store, sagas(cloud))
         self.reports: Mapping[type[Report], ReportHandler] = reports(cloud)
+        self._alive = Together(self._take_in, most=REPORTS_IN_HAND)
+        self._few = asyncio.Semaphore(REPORTS_AT_ONCE)
         self._inbox = Runner(transport, CONDUCTOR, self._handle)
         self._transport = transport
         self._dead: Any = None
@@ -51,6 +60,8 @@ class Conductor:
     async def start(self, *, prefetch: int) -> None:
         """Take answers and reports, and begin to sweep."""
         await self._inbox.consume(INBOX, prefetch=prefetch)
+        await self._transport.declare([REPORTED])  # a cloud that was made by an older release has no such queue
+        await self._inbox.consume(REPORTED, prefetch=REPORTS_IN_HAND)
         self._dead = await self._transport.consume(DEAD_LETTERS, self._collect, prefetch=16)
         self._tasks = [asyncio.create_task(self._sweep_operations())]
         self._tasks += [asyncio.create_task(sweep.run(self.store)) for sweep in self.sweeps]
@@ -75,8 +86,10 @@ class Conductor:
             log.debug("answer_to_nobody", source=envelope.source)
         elif isinstance(message, Answer):
             await self.engine.answered(envelope.operation_id, envelope.command_id, message, source=envelope.source)
+        elif isinstance(message, AgentAlive):
+            await self._alive(message)
         elif isinstance(message, Report) and type(message) in self.reports:
-            async with self.store.transaction() as tx:
+            async with self._few, self.store.transaction() as tx:
                 await self.reports[type(message)](tx, message)
         else:
             raise CloudError(f"the conductor has no use for a {message.TYPE}", code="bus.not-for-us")
@@ -90,9 +103,14 @@ class Conductor:
             raise CloudError(f"{source!r} gives orders to the conductor", code="bus.impostor")
         if isinstance(message, Report):
             kind, _, name = source.partition(".")
-            host, service = getattr(message, "host", name), message.TYPE.split(".")[1]
+            service = message.kind if isinstance(message, AgentAlive) else message.TYPE.split(".")[1]
+            host = getattr(message, "host", name)
             if (kind, name) != (service, host):
                 raise CloudError(f"{source!r} reports as {service} of the host {host!r}", code="bus.impostor")
+
+    async def _take_in(self, beats: Sequence[AgentAlive]) -> None:
+        async with self.store.transaction() as tx:
+            await agents_alive(tx, beats)
 
     async def _collect(self, delivery: Delivery) -> Settlement:
         """Keep a dead letter where it can be listed and replayed."""

@@ -21,7 +21,9 @@ ANSWERS = "skybus.answers"
 DEAD = "skybus.dead"
 """Fanout exchange of what nobody could handle."""
 CONDUCTOR = "conductor"
-"""Routing key of answers and reports."""
+"""Routing key of answers."""
+REPORTS = "reports"
+"""Routing key of reports, which have a queue of their own: a thousand heartbeats must not keep one answer waiting."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,8 +8,9 @@ from collections import OrderedDict
 import structlog
 
 from skybus.bus.agent import Agent
-from skybus.bus.envelope import ANSWERS, CONDUCTOR, Envelope, Post, seal
-from skybus.bus.message import Answer, Command, Failed, Message, Report
+from skybus.bus.envelope import ANSWERS, REPORTS, Envelope, Post, seal
+from skybus.bus.heart import Heart
+from skybus.bus.message import Answer, Command, Failed, Message, Report, ReportAll
 from skybus.bus.runner import Runner, answer
 from skybus.bus.transport import BusError, Delivery, Transport, command_queue
 from skybus.errors import CloudError
@@ -30,7 +31,8 @@ class AgentServer:
         self.report_seconds = report_seconds
         self.address = f"{agent.kind}.{agent.host}"
         self._runner = Runner(transport, self.address, self._handle)
-        self._heart: asyncio.Task[None] | None = None
+        self._heart = Heart()
+        self._beating: asyncio.Task[None] | None = None
         self._newest: OrderedDict[str, int] = OrderedDict()
 
     async def start(self) -> None:
@@ -44,26 +46,32 @@ class AgentServer:
 
     async def serve(self) -> None:
         """Announce the agent and take commands. Raises BusError, and may be called again then."""
-        await self.tell(await self.agent.report(started=True))
+        picture = await self.agent.report(started=True)
+        await self.tell(picture)
+        self._heart.told(picture)
         await self._runner.consume(command_queue(self.address), prefetch=self.prefetch)
-        self._heart = asyncio.create_task(self._beat())
+        self._beating = asyncio.create_task(self._beat())
 
     async def stop(self, grace_seconds: float) -> None:
         """Finish what is in hand; what runs on the host goes on running."""
-        if self._heart is not None:
-            self._heart.cancel()
-            await asyncio.gather(self._heart, return_exceptions=True)
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
         await self._runner.stop(grace_seconds)
         await self.agent.close()
 
     async def tell(self, report: Report) -> None:
         """Send a report to the conductor."""
-        post = Post(exchange=ANSWERS, key=CONDUCTOR, envelope=seal(report, self.address))
+        post = Post(exchange=ANSWERS, key=REPORTS, envelope=seal(report, self.address))
         await self.transport.publish([post])
 
     async def _handle(self, delivery: Delivery, message: Message) -> None:
         if self._overtaken(delivery.envelope):
             log.warning("command_overtaken")
+            return
+        if isinstance(message, ReportAll):
+            self._heart.forget()
+            await self._say()
             return
         result = await self._carry_out(message)
         await answer(self.transport, self.address, delivery.envelope, result)
@@ -95,11 +103,16 @@ class AgentServer:
             log.exception("command_crashed")
             return Failed(code="internal", reason=f"{self.address} ran into {type(error).__name__}", retry=True)
 
+    async def _say(self) -> None:
+        said = self._heart.beat(self.agent.kind, await self.agent.report(started=False))
+        await self.tell(said)
+        self._heart.told(said)
+
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.report_seconds)
             try:
-                await self.tell(await self.agent.report(started=False))
+                await self._say()
             except (BusError, CloudError) as error:
                 log.warning("heartbeat_missed", reason=str(error))
             except Exception:

@@ -7,7 +7,8 @@ same class.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from datetime import datetime
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -87,6 +88,28 @@ class Command(Message, frozen=True, kw_only=True):
 
 class Report(Message, frozen=True, kw_only=True):
     """What a host noticed by itself."""
+
+
+AgentKind = Literal["compute", "network", "volume"]
+
+
+class AgentAlive(Report, frozen=True, kw_only=True):
+    """A heartbeat that says no more than that the agent is there: the whole picture of its host comes when it has
+    changed, and from time to time."""
+
+    TYPE: ClassVar[str] = "skybus.host.report.alive.v1"
+    SUBJECT: ClassVar[str] = "host"
+    kind: AgentKind
+    host: str
+    taken_at: datetime
+    unchanged: bool
+    """Whether the host was then as the agent's last whole report says."""
+
+
+class ReportAll(Command, frozen=True, kw_only=True):
+    """Report everything now: the conductor does not know the host. Not answered but by the report."""
+
+    TYPE: ClassVar[str] = "skybus.host.command.report-all.v1"
 
 
 M = TypeVar("M", bound=Message)

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skybus.config import Config, load
-from skybus.doctor.checks import CHECKS, as_rows, examine
+from skybus.doctor.checks import CHECKS, examine
 from skybus.doctor.finding import Finding
-from skybus.doctor.repairs import Outcome, mend
 from skybus.store import Store
+from skybus_conductor.repairs import Outcome, does, mend
 
 LOOK_SECONDS = 2.0
 """Between two looks for whether repairs have shown."""
@@ -67,6 +67,15 @@ def _names(found: Mapping[str, Sequence[Finding]]) -> set[tuple[str, str]]:
 def _line(outcome: Outcome) -> str:
     done = f"not mended: {outcome.refused}" if outcome.refused else f"mended: {outcome.repair}"
     return f"{outcome.what}  {done}"
+
+
+def as_rows(found: Mapping[str, Sequence[Finding]]) -> list[dict[str, str]]:
+    """The findings, flat: check, what, says, and either repair, what would mend it, or advice."""
+    return [
+        {"check": name, "what": one.what, "says": one.says, "repair": does(one), "advice": one.advice}
+        for name, findings in found.items()
+        for one in findings
+    ]
 
 
 def table(rows: list[dict[str, str]]) -> str:

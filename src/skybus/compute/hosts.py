@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -46,6 +47,13 @@ UPDATE compute.host
 RETURNING name
 """
 TOUCHED = "UPDATE compute.host SET taken_at = $2, heard_at = $3 WHERE name = $1 AND taken_at <= $2"
+ALIVE = """
+UPDATE compute.host h SET taken_at = greatest(h.taken_at, a.taken_at), heard_at = $3
+  FROM (SELECT name, max(taken_at) AS taken_at FROM unnest($1::text[], $2::timestamptz[]) AS asked (name, taken_at)
+         GROUP BY name) a
+ WHERE h.name = a.name RETURNING h.name, h.up, h.forced_down
+"""
+UP = "UPDATE compute.host SET up = true WHERE name = $1"
 SILENT = "UPDATE compute.host SET up = false WHERE up AND heard_at < $1 RETURNING name"
 SWITCH = "UPDATE compute.host SET disabled = $2, disabled_reason = $3, forced_down = $4 WHERE name = $1"
 DELETE = "DELETE FROM compute.host WHERE name = $1"
@@ -106,6 +114,17 @@ async def host_heard(tx: Tx, report: HypervisorReport) -> Change | None:
         return None
     taken = await tx.fetchval(HEARD, report.host, *facts, report.taken_at, now, report.started)
     return _tell(tx, report.host, change) if taken is not None and change is not None else None
+
+
+async def hosts_alive(tx: Tx, beats: Sequence[tuple[str, datetime]]) -> set[str]:
+    """Take in heartbeats that say no more than that a host was there then; answer the hosts that are known. Publishes
+    HostChanged for one that was silent."""
+    rows = await tx.fetch(ALIVE, [name for name, _ in beats], [then for _, then in beats], clock.now())
+    for row in rows:
+        if not row["up"] and not row["forced_down"]:
+            await tx.execute(UP, row["name"])
+            _tell(tx, row["name"], "up")
+    return {row["name"] for row in rows}
 
 
 _FACTS = ("hypervisor_type", "hypervisor_version", "address", "vcpus", "memory_mib", "disk_gib", "cpu_info")

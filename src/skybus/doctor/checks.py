@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from skybus.doctor import accounts, hosts, operations, wiring
 from skybus.doctor.finding import Check, Finding
-from skybus.doctor.repairs import does
 from skybus.store import Store, Tx
 
 CHECKS: Sequence[Check] = (
@@ -43,12 +42,3 @@ async def examine(store: Store) -> Mapping[str, Sequence[Finding]]:
     async with store.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         db = Tx(conn, "doctor")
         return {name_of(check): await check(db) for check in CHECKS}
-
-
-def as_rows(found: Mapping[str, Sequence[Finding]]) -> list[dict[str, str]]:
-    """The findings, flat: check, what, says, and either repair, what would mend it, or advice."""
-    return [
-        {"check": name, "what": one.what, "says": one.says, "repair": does(one), "advice": one.advice}
-        for name, findings in found.items()
-        for one in findings
-    ]

@@ -17,7 +17,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     says: str
     """What disagrees with what."""
     repair: tuple[str, ...] = ()
-    """The name of what mends it, as in `repairs.REPAIRS`, and what that is given; empty when nothing here does."""
+    """The name of what mends it, as in the conductor's `repairs.REPAIRS`, and what that is given; empty when nothing
+    does."""
     advice: str = ""
     """Why it is left alone, and what an operator can do."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,9 @@ ON CONFLICT (host) DO UPDATE
        started_at = CASE WHEN $7 THEN excluded.started_at ELSE network.agent.started_at END
  WHERE network.agent.taken_at < excluded.taken_at
 RETURNING id
+"""
+ALIVE = """
+UPDATE network.agent SET heard_at = $2 WHERE host = ANY($1::text[]) RETURNING host
 """
 HOST_HEARD = """
 INSERT INTO network.host (host, address, heard_at) VALUES ($1, $2, $3)
@@ -58,6 +62,12 @@ async def agent_heard(tx: Any, report: NetworkReport) -> bool:
         report.networks, report.started,
     )  # fmt: skip
     return known is not None
+
+
+async def agents_alive(tx: Any, hosts: Sequence[str]) -> set[str]:
+    """The network agents of these hosts were heard; what is on their hosts they say another time. Answers the hosts
+    that are known."""
+    return {row["host"] for row in await tx.fetch(ALIVE, list(hosts), clock.now())}
 
 
 async def host_heard(tx: Any, host: str, address: str) -> list[str]:

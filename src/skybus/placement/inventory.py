@@ -18,6 +18,10 @@ ON CONFLICT (kind, host) DO UPDATE SET last_seen = $3
 RETURNING up, (xmax = 0) AS inserted
 """
 RISE = "UPDATE placement.provider SET up = true WHERE kind = $1 AND host = $2 AND NOT up"
+ALIVE = """
+UPDATE placement.provider SET last_seen = $3
+ WHERE (kind, host) IN (SELECT * FROM unnest($1::text[], $2::text[])) RETURNING kind, host, up
+"""
 STOCK = """
 INSERT INTO placement.inventory (kind, host, resource_class, total, reserved, allocation_ratio)
 SELECT $1, $2, * FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::float8[])
@@ -83,6 +87,17 @@ async def provider_heard(tx: Tx, kind: str, host: str, stock: Mapping[str, Stock
     if risen or changed:
         await provider_announce(tx, kind, host)
     return risen
+
+
+async def providers_alive(tx: Tx, hosts: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """(kind, host) were heard, and are what they were; those that were silent are back, and announced. Answers those
+    that are known."""
+    rows = await tx.fetch(ALIVE, *_columns(hosts), clock.now())
+    for row in rows:
+        if not row["up"]:
+            await tx.execute(RISE, row["kind"], row["host"])
+            await provider_announce(tx, row["kind"], row["host"])
+    return {(row["kind"], row["host"]) for row in rows}
 
 
 async def providers_silent(tx: Tx, before: Any) -> list[tuple[str, str]]:

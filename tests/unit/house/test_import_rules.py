@@ -26,8 +26,9 @@ ORDER = [
     {"skybus.store"},
     {"skybus.saga"},
     APIS,
+    {"skybus.doctor"},
     {"skybus.gateway"},
-    {"skybus.cli", "skybus.doctor"},
+    {"skybus.cli"},
 ]
 """From the ground up: a unit imports what stands before it."""
 RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
@@ -35,8 +36,8 @@ RANK = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 AGENTS = {"skybus_compute", "skybus_volume", "skybus_network"}
 FOR_AGENTS = GROUND | {"skybus.bus", "skybus.messages"}
 CONTROL = {"skybus_conductor", "skybus_scheduler", "skybus_metering"}
-FOR_CONTROL = {unit for unit, rank in RANK.items() if rank <= RANK["skybus.identity"]}
-OPERATOR = {"skybus.cli", "skybus.doctor"}
+FOR_CONTROL = {unit for unit, rank in RANK.items() if rank <= RANK["skybus.doctor"]}
+OPERATOR = {"skybus.cli"}
 """The operator's command stands above everything, the workers included."""
 
 EXCEPTIONS = {
