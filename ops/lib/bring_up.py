@@ -174,7 +174,14 @@ class BringUp:
 
     def topology(self) -> str:
         """Exchanges and queues. The control plane's account declares them: agents may not."""
-        return self.skybus("topology", *[word for name in self.shape.host_names() for word in ("--host", name)])
+        words = ["topology", *[word for name in self.shape.host_names() for word in ("--host", name)]]
+        try:
+            return self.skybus(*words)
+        except Trouble:
+            # It listens, and no message goes round: as after its disk was full. Only a new start cures that.
+            self.need_rabbitmq().restart()
+            self.skybus(*words)
+            return "RabbitMQ did not work and was started anew"
 
     def start(self, service: Service, plan: Plan) -> str:
         """Have one of our processes running and ready. Stops waiting for it when another task of `plan` fails."""

@@ -81,6 +81,13 @@ class RabbitMQ:
         health.wait(self.state, record, self.ready, 90)
         return ""
 
+    def restart(self) -> None:
+        """Start the node anew, with all that it has on disk."""
+        known = processes.find(self.state, "rabbitmq")
+        if known:
+            processes.stop(self.state, known)
+        self.up()
+
     def start_epmd(self) -> None:
         """Erlang's name service, in the foreground as a process of ours, so that we may stop it."""
         record = processes.start(

@@ -12,8 +12,9 @@ import msgspec
 import yaml
 
 from skybus.bus import schemas
+from skybus.bus.probe import message_goes_round
 from skybus.bus.process import transport_of
-from skybus.bus.transport import Queue
+from skybus.bus.transport import BusError, Queue
 from skybus.config import Config, load
 from skybus.store import Store
 from skybus.store.migrations import MigrationError, migrate
@@ -32,7 +33,11 @@ def main(args: argparse.Namespace) -> int:
         password = Path(args.password_file).read_text().strip()
         asyncio.run(_bootstrap(config, password))
         return 0
-    asyncio.run(_topology(config, args.host))
+    try:
+        asyncio.run(_topology(config, args.host))
+    except BusError as error:
+        sys.stderr.write(f"skybus topology: {error}\n")
+        return 1
     return 0
 
 
@@ -63,6 +68,7 @@ async def _topology(config: Config, hosts: Iterable[str]) -> None:
     await transport.open()
     try:
         await transport.declare(queues(hosts))
+        await message_goes_round(transport)
     finally:
         await transport.close()
 
