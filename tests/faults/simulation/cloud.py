@@ -172,7 +172,7 @@ class Cloud:
             while not all(process.ready for process in self.processes.values()):
                 await asyncio.sleep(0.1)
 
-    def end(self) -> None:
+    async def end(self) -> None:
         """Everything stops where it is."""
         clock.use(None)
         for process in self.processes.values():

@@ -1,7 +1,8 @@
 """Real Postgres under virtual time: every statement runs to its end, or to the lock it waits for, before anything else
 happens.
 
-asyncpg runs on a second, real event loop, which turns only inside `Database.run`, while the simulation stands still. A
+asyncpg runs on a second, real event loop, which turns only inside `Database.run`, while the simulation stands still,
+and in empty contexts, since what lives on there must hold on to no simulated life. A
 statement that waits for a lock is left waiting in Postgres; it is looked at again after each transaction that ends. So
 which statement waits for which, and who goes on when, is decided by Postgres and is the same each time.
 """
@@ -9,6 +10,7 @@ which statement waits for which, and who goes on when, is decided by Postgres an
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -61,7 +63,7 @@ class Database:
         outer = events._get_running_loop()
         events._set_running_loop(None)
         try:
-            return self.real.run_until_complete(work)
+            return contextvars.Context().run(self.real.run_until_complete, work)
         finally:
             events._set_running_loop(outer)
 
@@ -129,7 +131,7 @@ class Database:
         transaction is over with it."""
         self.statements += 1
         future: asyncio.Future[T] = events.get_running_loop().create_future()
-        task = self.real.create_task(statement)
+        task = self.real.create_task(statement, context=contextvars.Context())
         if self._goes_on(backend, task):
             _hand_over(task, future)
             if ends:
@@ -156,12 +158,12 @@ class Database:
         """Turn the real loop until the task is done, no longer than that; whether it is."""
         if not task.done():
             self._awaited = task
-            timer = self.real.call_later(seconds, self.real.stop)
-            task.add_done_callback(self._stop)
+            timer = self.real.call_later(seconds, self.real.stop, context=contextvars.Context())
+            task.add_done_callback(self._stop, context=contextvars.Context())
             outer = events._get_running_loop()
             events._set_running_loop(None)
             try:
-                self.real.run_forever()
+                contextvars.Context().run(self.real.run_forever)
             finally:
                 events._set_running_loop(outer)
                 timer.cancel()

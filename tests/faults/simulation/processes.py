@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
-from functools import partial
+from functools import cache
 from typing import Any, Protocol
 
 import structlog
@@ -127,6 +127,11 @@ class Process:
             mourner(self.name)
 
 
+@cache
+def _one_line(sql: str) -> str:
+    return " ".join(sql.split())[:150]
+
+
 def on_database(store: Store, process: Process, database: Database, fate: Fate) -> Store:
     """Let the store take its connections from the simulation's database, and lose them when its process dies."""
 
@@ -134,7 +139,10 @@ def on_database(store: Store, process: Process, database: Database, fate: Fate) 
         if fate.away:
             raise ConnectionRefusedError("the database is away")
         config = store.config
-        note = partial(process.note, "sql", process.name)
+
+        def note(sql: str) -> None:
+            process.note("sql", process.name, _one_line(sql))
+
         pool = Pool(database, fate, config.pool_size, config.statement_seconds, note)
         process.lost.append(pool.terminate)
         process.pool = pool

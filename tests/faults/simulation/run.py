@@ -46,10 +46,15 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 def run(seed: int, site: Site, follow: Callable[[str], None] | None = None) -> Outcome:
     """Run a seed. The same seed does the same on every machine and in every process."""
+    hook = sys.unraisablehook
     try:
         return _run(seed, site, follow)
     finally:
-        _bury()
+        with warnings.catch_warnings(action="ignore"):
+            gc.collect()
+        sys.unraisablehook = hook
+        gc.enable()
+        structlog.reset_defaults()
 
 
 def _run(seed: int, site: Site, follow: Callable[[str], None] | None) -> Outcome:
@@ -120,20 +125,9 @@ def _simulation(seed: int, site: Site, follow: Callable[[str], None] | None) -> 
             try:
                 yield cloud
             finally:
-                cloud.end()
+                loop.run_until_complete(cloud.end())
     finally:
+        # What died in the middle of something is garbage now, and what its `finally` says nobody's concern.
+        sys.unraisablehook = lambda _what: None
         loop.close()
         site.database.committed = lambda statements: None
-
-
-def _bury() -> None:
-    """Collect what died in the middle of something; what its `finally` would have to say is nobody's concern."""
-    hook = sys.unraisablehook
-    sys.unraisablehook = lambda _what: None
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            gc.collect()
-    finally:
-        sys.unraisablehook = hook
-        gc.enable()
-        structlog.reset_defaults()
