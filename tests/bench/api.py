@@ -84,10 +84,10 @@ class Api:
 
 
 @asynccontextmanager
-async def api_of(cloud: dict[str, Any]) -> AsyncIterator[Api]:
-    """A client that is logged in."""
+async def api_of(cloud: dict[str, Any], *, connections: int = 0) -> AsyncIterator[Api]:
+    """A client that is logged in, with so many connections at most; 0 is no limit."""
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as http:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections), timeout=timeout) as http:
         api = Api(http, cloud)
         await api.login()
         yield api

@@ -12,7 +12,7 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ import msgspec
 from bench.figures import Figures, write_json
 from bench.site import Site, by_kind, machine
 from skybus.bus.amqp import AmqpTransport
-from skybus.bus.envelope import ANSWERS, CONDUCTOR, Post, seal
-from skybus.bus.message import Report
+from skybus.bus.envelope import ANSWERS, REPORTS, Post, seal
+from skybus.bus.heart import WHOLE_BEATS
+from skybus.bus.message import AgentAlive, AgentKind, Report
 from skybus.messages.compute import HypervisorReport
 from skybus.messages.network import NetworkReport
 from skybus.messages.volume import PoolReport
 
-INBOX = "skybus.answers"
+INBOX = "skybus.reports"
 TICK_SECONDS = 0.1
 BACKLOG = 20_000
 """Reports that wait in the broker at which the cloud has evidently lost."""
@@ -65,23 +66,29 @@ def pool(host: str, now: datetime, started: bool) -> Report:
     return PoolReport(host=host, taken_at=now, started=started, capacity_gib=4096, free_gib=4096)
 
 
-KINDS: dict[str, Callable[[str, datetime, bool], Report]] = {"compute": hypervisor, "network": network, "volume": pool}
+KINDS: dict[AgentKind, Callable[[str, datetime, bool], Report]] = {
+    "compute": hypervisor,
+    "network": network,
+    "volume": pool,
+}
 
 
-def posts(hosts: range, kinds: tuple[str, ...], *, started: bool) -> Iterator[Post]:
-    """A report of every agent of these hosts, as of now."""
+def posts(hosts: range, kinds: Sequence[AgentKind], lap: int) -> Iterator[Post]:
+    """What every agent of these hosts says now, on its lap-th beat: all that is there on the first one and then now and
+    then, as the agents' own heart has it, and otherwise that it is alive."""
     now = datetime.now(UTC)
     for number in hosts:
-        host = f"beat-{number:06d}"
+        host, whole = f"beat-{number:06d}", lap == 0 or (number + lap) % WHOLE_BEATS == 0
         for kind in kinds:
-            envelope = seal(KINDS[kind](host, now, started), f"{kind}.{host}")
-            yield Post(exchange=ANSWERS, key=CONDUCTOR, envelope=envelope)
+            alive = AgentAlive(kind=kind, host=host, taken_at=now, unchanged=True)
+            report = KINDS[kind](host, now, lap == 0) if whole else alive
+            yield Post(exchange=ANSWERS, key=REPORTS, envelope=seal(report, f"{kind}.{host}"))
 
 
 class Beats:
     """The agents of `hosts` hosts."""
 
-    def __init__(self, transport: AmqpTransport, hosts: int, kinds: tuple[str, ...]) -> None:
+    def __init__(self, transport: AmqpTransport, hosts: int, kinds: Sequence[AgentKind]) -> None:
         self.transport, self.hosts, self.kinds = transport, hosts, kinds
         self.sent = 0
         self.deepest = 0
@@ -91,7 +98,7 @@ class Beats:
         began = time.monotonic()
         async with asyncio.timeout(seconds):
             for first in range(0, self.hosts, 100):
-                await self._send(range(first, min(first + 100, self.hosts)), started=True)
+                await self._send(range(first, min(first + 100, self.hosts)), lap=0)
                 while await self._depth() > 2_000:
                     await asyncio.sleep(0.1)
             await self.drained()
@@ -105,7 +112,7 @@ class Beats:
             while done < due:
                 # At most one lap's end at a time: hosts are numbered round and round.
                 first, count = done % self.hosts, min(due - done, 50, self.hosts - done % self.hosts)
-                await self._send(range(first, first + count), started=False)
+                await self._send(range(first, first + count), lap=1 + done // self.hosts)
                 done += count
             if await self._depth() > BACKLOG:
                 return
@@ -116,8 +123,8 @@ class Beats:
         while await self._depth():
             await asyncio.sleep(0.1)
 
-    async def _send(self, hosts: range, *, started: bool) -> None:
-        owed = list(posts(hosts, self.kinds, started=started))
+    async def _send(self, hosts: range, *, lap: int) -> None:
+        owed = list(posts(hosts, self.kinds, lap))
         await self.transport.publish(owed)
         self.sent += len(owed)
 
@@ -129,7 +136,7 @@ class Beats:
 
 async def measure(site: Site, args: argparse.Namespace, figures: Figures) -> None:
     """Announce the hosts, let them beat, and say what that cost."""
-    kinds = tuple(args.kinds.split(","))
+    kinds = [kind for kind in KINDS if kind in args.kinds.split(",")]
     bus = msgspec.structs.replace(site.config.bus, publish_seconds=60.0)
     transport = AmqpTransport(bus)
     await transport.open()

@@ -84,7 +84,7 @@ class Samples:
         """One sample of everything. A series that was not there before begins with zeros."""
         found: dict[str, float] = {}
         for name, usage in self.site.usage().items():
-            found[f"memory/{name} MiB"] = usage.pss_mib
+            found[f"memory/{name} MiB"] = usage.own_mib
             found[f"files/{name}"] = usage.files
         found |= await self._database()
         for queue in QUEUES:
@@ -137,8 +137,5 @@ def limit_of(name: str) -> Limit:
         # They come with every change and go with the next vacuum: their table's size says whether that keeps up.
         return Limit(amount=0.0, must_be_flat=False)
     if kind == "memory":
-        if what.startswith("postgres"):
-            # Its buffers fill, up to their fixed size.
-            return Limit(amount=0.0, must_be_flat=False)
         return LIMITS["memory-daemon" if what.startswith(NOT_OURS) else "memory"]
     return LIMITS[kind]

@@ -74,6 +74,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What a process and its children use."""
 
     pss_mib: float
+    """Memory, with its part of what it shares."""
+    own_mib: float
+    """Memory that is no file's and no shared buffer: what leaks. PSS moves when others come and go that run the same
+    programs."""
     cpu_s: float
     files: int
 
@@ -129,13 +133,16 @@ def _tree(pid: int, table: dict[int, tuple[int, float]], children: dict[int, lis
 
 
 def _tree_usage(pid: int, table: dict[int, tuple[int, float]], children: dict[int, list[int]]) -> Usage:
-    pss, files = 0, 0
+    kib, files = {"Pss:": 0, "Pss_Anon:": 0}, 0
     tree = _tree(pid, table, children)
     for one in tree:
         try:
-            rollup = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
-            pss += next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+            for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()[1:]:
+                name, amount = line.split()[:2]
+                if name in kib:
+                    kib[name] += int(amount)
             files += len(os.listdir(f"/proc/{one}/fd"))
-        except (OSError, StopIteration):
+        except OSError:
             continue  # it ended while we looked
-    return Usage(pss_mib=pss / 1024, cpu_s=sum(table[one][1] for one in tree), files=files)
+    sizes = {"pss_mib": kib["Pss:"] / 1024, "own_mib": kib["Pss_Anon:"] / 1024}
+    return Usage(**sizes, cpu_s=sum(table[one][1] for one in tree), files=files)

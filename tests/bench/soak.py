@@ -23,6 +23,8 @@ from bench.world import world
 PEAK_LANES = 20
 MOST = 200
 """Cycles at a time, beyond which the rate is evidently too high for the machine."""
+CONNECTIONS = 24
+"""Of ours, so that the gateways' open files are theirs to answer for."""
 SHOWN_FAILURES = 5
 
 
@@ -31,7 +33,11 @@ async def soak(site: Site, args: argparse.Namespace) -> tuple[Samples, Churn]:
     samples = Samples(site)
     await samples.open()
     try:
-        async with api_of(site.cloud()) as api, world(api) as made, churning(api, made) as churn:
+        async with (
+            api_of(site.cloud(), connections=CONNECTIONS) as api,
+            world(api) as made,
+            churning(api, made) as churn,
+        ):
             peak = await churn.peak(PEAK_LANES, args.peak_seconds)
             per_second = peak * args.share
             print(f"peak {peak:.1f} cycles/s; soaking at {per_second:.1f}/s for {args.minutes:g} min", flush=True)

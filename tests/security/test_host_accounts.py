@@ -23,7 +23,7 @@ from skybus.cli.setup import queues
 from skybus.config import Config, Host, Volume
 from skybus.ids import new_hex_id
 from skybus.messages.volume import MakeVolume
-from skybus_conductor.worker import INBOX
+from skybus_conductor.worker import INBOX, REPORTED
 from skybus_volume import build
 from support.buses import Broker, amqp_broker, rabbitmqctl
 
@@ -161,6 +161,7 @@ async def test_an_agent_serves_under_that_account(account: Account) -> None:
 
     control = account.broker.opened[0]
     inbox = Runner(control, CONDUCTOR, keep)
+    await inbox.consume(REPORTED, prefetch=4)
     await inbox.consume(INBOX, prefetch=4)
     transport = await account.broker.transport(account.name, account.password)
     config = Config(host=Host(name="h1"), volume=Volume(driver="simulated", capacity_gib=10))

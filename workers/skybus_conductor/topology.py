@@ -20,7 +20,7 @@ from skybus.metering.inbox import BINDINGS, EVENTS_QUEUE
 from skybus.saga.lost_orders import operations_ask_again
 from skybus.store import Store
 from skybus.store.told_again import events_tell_again
-from skybus_conductor.worker import DEAD_LETTERS, INBOX
+from skybus_conductor.worker import DEAD_LETTERS, INBOX, REPORTED
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ _PASSING = (BusError, CloudError, OSError, TimeoutError, asyncpg.PostgresError, 
 
 def queues_of(addresses: Iterable[str]) -> list[Queue]:
     """Every durable queue of a cloud with the agents at these addresses. The conductor's own comes last."""
-    return [DEAD_LETTERS, command_queue("scheduler"), EVENTS_QUEUE, *map(command_queue, addresses), INBOX]
+    return [DEAD_LETTERS, REPORTED, command_queue("scheduler"), EVENTS_QUEUE, *map(command_queue, addresses), INBOX]
 
 
 class Topology:

@@ -28,7 +28,7 @@ async def test_an_empty_broker_gets_its_queues_and_one_that_has_them_is_left_alo
     assert await topology.ensure()
     transport = MemoryTransport(broker)
     await transport.open()
-    for name in ("skybus.answers", "skybus.dead", "skybus.metering", "skybus.command.volume.h7"):
+    for name in ("skybus.answers", "skybus.reports", "skybus.dead", "skybus.metering", "skybus.command.volume.h7"):
         assert await transport.depth(name) == 0, name
     assert not await topology.ensure()
 
