@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from . import venv
 from .state import REPO, State
@@ -14,15 +15,24 @@ from .state import REPO, State
 
 def measured(module: str, words: Sequence[str], hosts: int, gateways: int = 2) -> int:
     """Run `module` with `words` on a cloud of `hosts` hosts. Its exit status; 1 when there is no cloud to run it on."""
+    python_path = os.pathsep.join(str(REPO / folder) for folder in ("tests", "src", "workers"))
+    program = [venv.program("python"), "-m", module]
+
+    def run(*arguments: str | Path) -> int:
+        return subprocess.run(
+            [*program, *arguments], env={**os.environ, "PYTHONPATH": python_path}, check=False
+        ).returncode
+
+    if "--help" in words:
+        venv.sync("run")
+        return run("--help")
     state = State.here().root / "bench"
     environment = {**os.environ, "SKYBUS_STATE": str(state)}
     try:
         shape = ["--hosts", str(hosts), "--gateways", str(gateways)]
         if ops("up", ["--simulated", "--workers", "--no-client", "--no-first-server", *shape], environment):
             return 1
-        argv = [venv.program("python"), "-m", module, "--state", state, *words]
-        python_path = os.pathsep.join(str(REPO / folder) for folder in ("tests", "src", "workers"))
-        return subprocess.run(argv, env={**os.environ, "PYTHONPATH": python_path}, check=False).returncode
+        return run("--state", state, *words)
     finally:
         ops("down", ["--purge"], environment)
 
