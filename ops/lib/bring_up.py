@@ -162,10 +162,10 @@ class BringUp:
         """The guest image, in the cache."""
         return guest_image.image().name
 
-    def skybus(self, *words: str | Path) -> str:
-        """Run a command of ours to its end."""
+    def skybus(self, *words: str | Path, seconds: float | None = None) -> str:
+        """Run a command of ours to its end, which has to come within `seconds` or within our patience."""
         run(
-            [venv.program("skybus"), *words], f"skybus {words[0]}", timeout=self.patience,
+            [venv.program("skybus"), *words], f"skybus {words[0]}", timeout=seconds or self.patience,
             env=LESS_ENVIRONMENT | {"SKYBUS_CONFIG": str(self.files["skybus"])}, cwd=self.state.root,
         )  # fmt: skip
         return ""
