@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aio_pika
 import aiormq
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
-from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import AMQPError, PublishError
+from aiormq.abc import DeliveredMessage
 
-from skybus.bus.envelope import ANSWERS, COMMANDS, DEAD, EVENTS, Envelope, Post
-from skybus.bus.transport import BusError, Consumer, Delivery, Queue, Receive, Settlement, Unroutable
+from skybus.bus.amqp_message import delivery_of, properties_of
+from skybus.bus.envelope import ANSWERS, COMMANDS, DEAD, EVENTS, Post
+from skybus.bus.transport import BusError, Consumer, Queue, Receive, Settlement, Unroutable
 from skybus.config import Bus
 
 log = structlog.get_logger()
@@ -71,7 +72,8 @@ class AmqpTransport:
         self.user = unquote(urlsplit(config.url).username or "guest")
         self._consumers: list[_Consumer] = []
         self._connection: AbstractConnection | None = None
-        self._exchanges: dict[str, Any] = {}
+        self._publisher: Any = None
+        """The channel that publishes, below aio-pika: its objects for each message cost more than the message."""
         self._up = asyncio.Event()
         self._gone = asyncio.Event()
         """Set when the present connection, or a channel that is needed, was closed."""
@@ -162,14 +164,13 @@ class AmqpTransport:
             await self._declare(channel, queue)
         await channel.close()
 
-    async def _declare(self, channel: AbstractChannel, queue: Queue) -> AbstractQueue:
+    async def _declare(self, channel: AbstractChannel, queue: Queue) -> None:
         if queue.private:
             declared = await channel.declare_queue(queue.name, durable=False, exclusive=True, auto_delete=True)
         else:
             declared = await channel.declare_queue(queue.name, durable=True, arguments=self._arguments(queue))
         for exchange, key in queue.bindings:
             await declared.bind(exchange, key)
-        return declared
 
     def _arguments(self, queue: Queue) -> dict[str, Any]:
         arguments: dict[str, Any] = {"x-queue-type": "quorum"}
@@ -185,15 +186,17 @@ class AmqpTransport:
         }
 
     async def _send(self, post: Post) -> None:
-        exchange = self._exchanges[post.exchange]
         try:
-            await exchange.publish(
-                _message(post.envelope, self.user), post.key, mandatory=post.exchange in (COMMANDS, ANSWERS)
+            await self._publisher.basic_publish(
+                post.envelope.body,
+                exchange=post.exchange,
+                routing_key=post.key,
+                properties=properties_of(post.envelope, self.user),
+                mandatory=post.exchange in (COMMANDS, ANSWERS),
+                wait=False,  # for the socket; it is the confirm that we wait for
             )
-        except (PublishError, DeliveryError) as error:
-            if isinstance(error, PublishError):
-                raise Unroutable(f"no queue takes {post.key} from {post.exchange}") from error
-            raise
+        except PublishError as error:
+            raise Unroutable(f"no queue takes {post.key} from {post.exchange}") from error
 
     async def _wait_up(self, seconds: float) -> None:
         try:
@@ -251,7 +254,7 @@ class AmqpTransport:
             self._connection.close_callbacks.add(self._note_gone)
             channel = await self._channel()
             self.watch(channel)
-            self._exchanges = {name: await channel.get_exchange(name, ensure=False) for name in EXCHANGES}
+            self._publisher = await channel.get_underlay_channel()
         for consumer in list(self._consumers):
             await consumer.begin()
         self._up.set()
@@ -261,7 +264,7 @@ class _Consumer:
     def __init__(self, transport: AmqpTransport, queue: Queue, receive: Receive, prefetch: int) -> None:
         self.transport, self.queue, self.receive, self.prefetch = transport, queue, receive, prefetch
         self._channel: AbstractChannel | None = None
-        self._queue: AbstractQueue | None = None
+        self._raw: Any = None
         self._tag = ""
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -269,19 +272,18 @@ class _Consumer:
         """Consume on a fresh channel of the present connection."""
         self._channel = await self.transport._channel(confirms=False)
         await self._channel.set_qos(prefetch_count=self.prefetch)
-        if self.queue.private:
-            self._queue = await self.transport._declare(self._channel, self.queue)
-        else:
-            # A host's account may read its queue and may not declare it.
-            self._queue = await self._channel.get_queue(self.queue.name, ensure=False)
-        self._tag = await self._queue.consume(self._arrived)
+        if self.queue.private:  # others are there: a host's account may read its queue and may not declare it
+            await self.transport._declare(self._channel, self.queue)
+        self._raw = await self._channel.get_underlay_channel()
+        begun = await self._raw.basic_consume(self.queue.name, self._arrived, timeout=CONNECT_SECONDS)
+        self._tag = begun.consumer_tag
         self.transport.watch(self._channel)
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
         self.transport.forget(self)
         try:
-            if self._queue is not None:
-                await self._queue.cancel(self._tag, timeout=CONNECT_SECONDS)
+            if self._raw is not None:
+                await self._raw.basic_cancel(self._tag, timeout=CONNECT_SECONDS)
         except _TROUBLE:
             pass
         if self._tasks:
@@ -296,97 +298,24 @@ class _Consumer:
         except _TROUBLE:
             pass
 
-    async def _arrived(self, message: AbstractIncomingMessage) -> None:
+    async def _arrived(self, message: DeliveredMessage) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         try:
-            settlement = await self.receive(_delivery(message, self.queue.name))
+            settlement = await self.receive(delivery_of(message, self.queue.name))
         except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("receive_crashed", queue=self.queue.name)
             settlement = Settlement.RETRY
         try:
+            channel, tag = message.channel, message.delivery_tag or 0
             if settlement is Settlement.DONE:
-                await message.ack()
+                await channel.basic_ack(tag, wait=False)
             else:
-                await message.reject(requeue=settlement is Settlement.RETRY)
+                await channel.basic_reject(tag, requeue=settlement is Settlement.RETRY, wait=False)
         except _TROUBLE as error:
             # The connection went while we worked: the broker delivers again, and the handler finds its work done.
             log.info("settle_failed", queue=self.queue.name, reason=f"{type(error).__name__}: {error}")
-
-
-def _message(e: Envelope, user: str) -> aio_pika.Message:
-    """CloudEvents in binary mode: attributes as `cloudEvents:` headers, the body as it is."""
-    headers: dict[str, Any] = {
-        "cloudEvents:specversion": "1.0",
-        "cloudEvents:id": e.id,
-        "cloudEvents:type": e.type,
-        "cloudEvents:source": e.source,
-        "cloudEvents:time": e.time.astimezone(UTC).isoformat(timespec="microseconds"),
-    }
-    for name, value in (
-        ("subject", e.subject),
-        ("projectid", e.project_id),
-        ("requestid", e.request_id),
-        ("operationid", e.operation_id),
-        ("traceparent", e.traceparent),
-        ("commandid", e.command_id),
-        ("position", e.position),
-    ):
-        if value not in ("", None):
-            headers[f"cloudEvents:{name}"] = value
-    return aio_pika.Message(
-        e.body,
-        headers=headers,
-        content_type="application/json",
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-        message_id=e.id,
-        type=e.type,
-        user_id=user,
-    )
-
-
-def _delivery(message: AbstractIncomingMessage, queue: str) -> Delivery:
-    headers = message.headers
-    death: Any = headers.get("x-death")
-    first = death[0] if isinstance(death, list) and death else {}
-    return Delivery(
-        envelope=_envelope(message),
-        queue=queue,
-        deliveries=int(str(headers.get("x-delivery-count") or 0)),
-        user=message.user_id or "",
-        died_in=str(first.get("queue", "")),
-        died_of=str(first.get("reason", "")),
-        exchange=str(first.get("exchange", "") or message.exchange or ""),
-        key=str((first.get("routing-keys") or [message.routing_key])[0] or ""),
-    )
-
-
-def _envelope(message: AbstractIncomingMessage) -> Envelope:
-    headers = message.headers
-
-    def text(name: str) -> str:
-        return str(headers.get(f"cloudEvents:{name}") or "")
-
-    position: Any = headers.get("cloudEvents:position")
-    try:
-        moment = datetime.fromisoformat(text("time"))
-    except ValueError:
-        moment = datetime.now(UTC)
-    return Envelope(
-        id=text("id") or str(message.message_id or ""),
-        type=text("type"),
-        source=text("source"),
-        time=moment,
-        body=message.body,
-        subject=text("subject"),
-        project_id=text("projectid"),
-        request_id=text("requestid"),
-        operation_id=text("operationid"),
-        traceparent=text("traceparent"),
-        command_id=text("commandid"),
-        position=None if position is None else int(position),
-    )
