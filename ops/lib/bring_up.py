@@ -26,8 +26,8 @@ FEW_HOSTS = 50
 """Their queues are made faster than our processes load."""
 SECONDS_PER_HOST = 0.5
 """What each host may add to a deadline: three queues, three agents' first reports."""
-TOPOLOGY_SECONDS = 40.0
-"""After which a broker that does not take our queues is started anew; our processes wait for it longer than that."""
+RESTART_SECONDS = 80.0
+"""So long before our patience ends, a broker that does not take our queues is started anew: our processes wait for it."""
 LESS_ENVIRONMENT = {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"}
 
 
@@ -178,7 +178,7 @@ class BringUp:
         """Exchanges and queues. The control plane's account declares them: agents may not."""
         words = ["topology", *[word for name in self.shape.host_names() for word in ("--host", name)]]
         try:
-            return self.skybus(*words, seconds=TOPOLOGY_SECONDS)
+            return self.skybus(*words, seconds=self.patience - RESTART_SECONDS)
         except Trouble:
             # It listens, and no message goes round: as after its disk was full. Only a new start cures that.
             self.need_rabbitmq().restart()
