@@ -27,7 +27,7 @@ FEW_HOSTS = 50
 SECONDS_PER_HOST = 0.5
 """What each host may add to a deadline: three queues, three agents' first reports."""
 RESTART_SECONDS = 80.0
-"""So long before our patience ends, a broker that does not take our queues is started anew: our processes wait for it."""
+"""So long before our patience ends, a broker that does not take our queues is started anew: our processes wait."""
 LESS_ENVIRONMENT = {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"}
 
 
