@@ -11,8 +11,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from simulation.planted import planted
 from simulation.run import Outcome
-from simulation.workers import followed, outcomes
+from simulation.workers import followed, found, outcomes
 
 COMMAND = "./ops/faults --seeds 1 --from {seed}"
 
@@ -25,6 +26,8 @@ def main() -> int:
         again = [sys.executable, "-m", "simulation", *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
     began = time.monotonic()
+    if asked.planted is not None:
+        return _look_for_planted(asked)
     tally = Tally()
     if asked.follow:
         tally.take(followed(asked.start))
@@ -34,7 +37,8 @@ def main() -> int:
             tally.take(outcome)
     tally.show(time.monotonic() - began)
     if asked.report:
-        Path(asked.report).write_text(json.dumps({"seeds": tally.seeds, "broken": sorted(tally.broken)}))
+        told = {"seeds": tally.seeds, "broken": sorted(tally.broken), "digests": tally.digests}
+        Path(asked.report).write_text(json.dumps(told))
     if not tally.seeds:
         return 2
     return 1 if tally.broken else 0
@@ -47,8 +51,24 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, metavar="M", help="begin no seed after that many minutes")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (cores)")
     parser.add_argument("--report", metavar="FILE", help="write there what became of them, as JSON")
+    parser.add_argument(
+        "--planted", nargs="*", metavar="NAME", help="plant these mistakes, or all, and count the seeds that find them"
+    )
     parser.add_argument("--follow", action="store_true", help="print every step of the first seed, and run no other")
     return parser.parse_args()
+
+
+def _look_for_planted(asked: argparse.Namespace) -> int:
+    """A line of a table for each mistake: 0 when all were found."""
+    names = asked.planted or [one.name for one in planted()]
+    missed = 0
+    print("| planted | what is wrong | seeds | first seed | what gave it away |\n|---|---|---|---|---|")
+    for one in found(names, asked.start, asked.seeds, asked.workers):
+        outcome = one.outcome
+        missed += outcome is None
+        seed, clue = (str(outcome.seed), outcome.broken[0][:100]) if outcome else ("-", "NOT FOUND")
+        print(f"| {one.name} | {one.wrong} | {one.seeds} | {seed} | {clue} |".replace("\n", " "), flush=True)
+    return 1 if missed or not names else 0
 
 
 class Tally:
@@ -57,6 +77,7 @@ class Tally:
     def __init__(self) -> None:
         self.seeds = 0
         self.broken: list[int] = []
+        self.digests: dict[int, str] = {}
         self.counts: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
         self.cpu_seconds = 0.0
@@ -65,6 +86,7 @@ class Tally:
     def take(self, outcome: Outcome) -> None:
         """Another seed is over."""
         self.seeds += 1
+        self.digests[outcome.seed] = outcome.digest
         self.counts.update(outcome.counts)
         self.kinds.update(outcome.faults)
         self.cpu_seconds += outcome.cpu_seconds

@@ -46,9 +46,16 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 def run(seed: int, site: Site, follow: Callable[[str], None] | None = None) -> Outcome:
     """Run a seed. The same seed does the same on every machine and in every process."""
+    with buried():
+        return _run(seed, site, follow)
+
+
+@contextmanager
+def buried() -> Iterator[None]:
+    """Collect, in the end, what a simulation has killed; it is quiet about it."""
     hook = sys.unraisablehook
     try:
-        return _run(seed, site, follow)
+        yield
     finally:
         with warnings.catch_warnings(action="ignore"):
             gc.collect()
@@ -60,7 +67,7 @@ def run(seed: int, site: Site, follow: Callable[[str], None] | None = None) -> O
 def _run(seed: int, site: Site, follow: Callable[[str], None] | None) -> Outcome:
     began = time.process_time()
     statements = site.database.statements
-    with _simulation(seed, site, follow) as cloud:
+    with simulation(seed, site, follow) as cloud:
         storm = Storm(cloud)
         broken = cloud.loop.run_until_complete(_story(cloud, storm))
         return Outcome(
@@ -90,6 +97,11 @@ async def _story(cloud: Cloud, storm: Storm) -> list[str]:
     blowing.cancel()
     await asyncio.gather(blowing, return_exceptions=True)
     cloud.trace.note("calm", "-", "the storm is over")
+    return await verdict(cloud, watch)
+
+
+async def verdict(cloud: Cloud, watch: invariants.Watch) -> list[str]:
+    """What is broken once all is calm: when the cloud has come to rest, and when everybody has moved out."""
     broken = await _settle(cloud, invariants.AT_REST)
     if not broken and not watch.broken and not cloud.crashes:
         await move_out(cloud)
@@ -112,7 +124,7 @@ async def _settle(cloud: Cloud, checks: Sequence[Callable[[Cloud], Awaitable[lis
 
 
 @contextmanager
-def _simulation(seed: int, site: Site, follow: Callable[[str], None] | None) -> Iterator[Cloud]:
+def simulation(seed: int, site: Site, follow: Callable[[str], None] | None = None) -> Iterator[Cloud]:
     """The cloud of a seed on a loop of its own, and nothing of it left afterwards."""
     site.reset()
     loop = Loop()

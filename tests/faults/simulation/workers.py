@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack
+from itertools import repeat
 from multiprocessing import get_context, util
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from simulation.planted import planted
 from simulation.run import Outcome, run
 from simulation.site import Site, site
 
@@ -34,6 +38,33 @@ def outcomes(start: int, seeds: int, workers: int, end: float | None) -> Iterato
             if waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
+
+
+class Found(msgspec.Struct, kw_only=True):
+    """How a planted mistake came out."""
+
+    name: str
+    wrong: str
+    seeds: int
+    """How many were run; the last one found it, if any did."""
+    outcome: Outcome | None = None
+
+
+def found(names: Sequence[str], start: int, seeds: int, workers: int) -> Iterator[Found]:
+    """For each planted mistake, the first seed from `start` on that finds it, among `seeds`."""
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
+        yield from pool.map(_find, names, repeat(start), repeat(seeds))
+
+
+def _find(name: str, start: int, seeds: int) -> Found:
+    mistake = next(one for one in planted() if one.name == name)
+    for number, seed in enumerate(range(start, start + seeds), 1):
+        with mistake.growing():
+            outcome = _one(seed)
+        if outcome.broken:
+            return Found(name=name, wrong=mistake.wrong, seeds=number, outcome=outcome)
+    return Found(name=name, wrong=mistake.wrong, seeds=seeds)
 
 
 def followed(seed: int) -> Outcome:

@@ -1,0 +1,211 @@
+"""Mistakes to be found: each breaks the product at one place while a block runs. No seed is worth more than these."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from skybus.bus.message import Answer, Failed
+from skybus.bus.runner import Runner
+from skybus.bus.transport import Delivery, Settlement
+from skybus.errors import CommandRefused
+from skybus.messages.compute import DestroyGuest, GuestDestroyed
+from skybus.placement import claims
+from skybus.placement.claims import claim_release
+from skybus.saga import turns
+from skybus.saga.operations import Operation
+from skybus.store import Tx, relay
+from skybus.volume.volumes import volume_placed
+from skybus_compute.agent import ComputeAgent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """A mistake: its name, what is wrong, and what stands in the place of what, as `module:attribute`."""
+
+    name: str
+    wrong: str
+    changes: Mapping[str, Any]
+
+    @contextmanager
+    def growing(self) -> Iterator[None]:
+        """Have the mistake in the product. Raises AttributeError when there is nothing in its place to be wrong."""
+        before = []
+        try:
+            for path, wrong in self.changes.items():
+                owner, name = _owner(path)
+                before.append((owner, name, getattr(owner, name)))
+                setattr(owner, name, wrong)
+            yield
+        finally:
+            for owner, name, right in reversed(before):
+                setattr(owner, name, right)
+
+
+def _owner(path: str) -> tuple[Any, str]:
+    module, _, names = path.partition(":")
+    owner: Any = importlib.import_module(module)
+    *outer, name = names.split(".")
+    for one in outer:
+        owner = getattr(owner, one)
+    return owner, name
+
+
+def _changed(text: str, old: str, new: str) -> str:
+    if old not in text:
+        raise AttributeError(f"there is no {old!r} to plant a mistake in")
+    return text.replace(old, new)
+
+
+async def _nothing(*_: Any, **__: Any) -> None:
+    """What was forgotten."""
+
+
+async def _volume_unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
+    await volume_placed(tx, op.resource_id, None)
+
+
+async def _server_unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
+    await claim_release(tx, op.resource_id)
+
+
+def _answered(command_id: str, answer: Answer, source: str) -> Any:
+    def turn(op: Operation, saga: Any) -> Any:
+        awaited = op.awaiting.get(command_id) or next(iter(op.awaiting.values()), None)
+        if op.state not in ("running", "undoing") or awaited is None:
+            return turns.Next.NOTHING
+        if isinstance(answer, Failed):
+            return turns.failed(op, saga, turns.problem_of(answer))
+        awaited.answer_type, awaited.answer = answer.TYPE, msgspec.to_builtins(answer)
+        return turns.Next.KEEP if any(one.answer_type is None for one in op.awaiting.values()) else turns.Next.OVER
+
+    return turn
+
+
+_receive = Runner.receive
+_background: set[asyncio.Task[Any]] = set()
+
+
+async def _acknowledged_first(self: Runner, delivery: Delivery) -> Settlement:
+    task = asyncio.create_task(_receive(self, delivery))
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+    return Settlement.DONE
+
+
+@asynccontextmanager
+async def _owed_afterwards(self: Any) -> AsyncIterator[Tx]:
+    async with self._borrowed() as conn:
+        tx = Tx(conn, self.source)
+        async with conn.transaction():
+            yield tx
+        async with conn.transaction():
+            owed = await tx.owe(orphan=self.on_owed is None)
+        if owed and self.on_owed is not None:
+            self.on_owed(owed)
+
+
+async def _forgotten_first(self: Any, owed: Sequence[Any]) -> None:
+    self._sent += [id_ for id_, _ in owed]
+    self._wake["sent"].set()
+    await self._send([post for _, post in owed])
+
+
+_lock = Tx.lock
+
+
+async def _no_lock_for_quotas(self: Tx, *names: str) -> None:
+    if names[0] != "quota":
+        await _lock(self, *names)
+
+
+_destroy = ComputeAgent.destroy
+
+
+async def _destroyed_once(self: ComputeAgent, order: DestroyGuest) -> GuestDestroyed:
+    if await self.hypervisor.find(order.server_id) is None:
+        raise CommandRefused("there is no such guest", code="compute.no-guest")
+    return await _destroy(self, order)
+
+
+def _unlocked(sql: str) -> str:
+    taken = "UPDATE bus.event_head SET position = position + (SELECT count(*) FROM fresh)"
+    looked = (
+        "SELECT position AS base FROM bus.event_head WHERE EXISTS (SELECT 1 FROM fresh)\n), moved AS (\n    " + taken
+    )
+    return _changed(sql, taken, looked)
+
+
+CREATE, DELETE = "skybus_conductor.sagas.volume_create", "skybus_conductor.sagas.volume_delete"
+
+
+def planted() -> Sequence[Planted]:
+    """All mistakes."""
+    named: Sequence[tuple[str, str, Callable[[], Mapping[str, Any]]]] = (
+        ("lost-undo", "a volume that is given up keeps its claim", lambda: {f"{CREATE}:unplaced": _volume_unplaced}),
+        ("claim-kept", "a deleted volume keeps its claim", lambda: {f"{DELETE}:claim_release": _nothing}),
+        (
+            "port-kept",
+            "the ports of a server that is given up stay bound to its host",
+            lambda: {"skybus_conductor.sagas.server_create:unplaced": _server_unplaced},
+        ),
+        (
+            "any-answer",
+            "an answer that comes twice or late is taken for the one that is awaited",
+            lambda: {"skybus.saga.engine:answered": _answered},
+        ),
+        (
+            "early-ack",
+            "a message is acknowledged before its effect is durable",
+            lambda: {"skybus.bus.runner:Runner.receive": _acknowledged_first},
+        ),
+        (
+            "late-outbox",
+            "messages are written into the outbox after the commit that they tell of",
+            lambda: {"skybus.store.store:Store.transaction": _owed_afterwards},
+        ),
+        (
+            "early-delete",
+            "a message is deleted from the outbox before the broker has it",
+            lambda: {"skybus.store.relay:Relay._publish": _forgotten_first},
+        ),
+        (
+            "unlocked-numbers",
+            "events are numbered without the lock of the log's head",
+            lambda: {
+                "skybus.store.relay:NUMBER_OWN": _unlocked(relay.NUMBER_OWN),
+                "skybus.store.relay:NUMBER_LEFT": _unlocked(relay.NUMBER_LEFT),
+            },
+        ),
+        (
+            "unlocked-quota",
+            "quota is counted without the project's lock",
+            lambda: {"skybus.store.store:Tx.lock": _no_lock_for_quotas},
+        ),
+        (
+            "once-only",
+            "an agent refuses to destroy what it has destroyed before",
+            lambda: {"skybus_compute.agent:ComputeAgent.destroy": _destroyed_once},
+        ),
+        (
+            "never-begun",
+            "an operation that waited for another one's end is not begun",
+            lambda: {"skybus.saga.engine:operations_next": _nothing},
+        ),
+        (
+            "oversold",
+            "a claim is taken without a look at what is left",
+            lambda: {
+                "skybus.placement.claims:TAKE": _changed(
+                    claims.TAKE, "WHERE i.host IS NULL OR i.used + n.amount >", "WHERE i.host IS NULL OR 0 >"
+                )
+            },
+        ),
+    )
+    return [Planted(name=name, wrong=wrong, changes=changes()) for name, wrong, changes in named]
