@@ -26,8 +26,6 @@ FEW_HOSTS = 50
 """Their queues are made faster than our processes load."""
 SECONDS_PER_HOST = 0.5
 """What each host may add to a deadline: three queues, three agents' first reports."""
-RESTART_SECONDS = 80.0
-"""So long before our patience ends, a broker that does not take our queues is started anew: our processes wait."""
 LESS_ENVIRONMENT = {"PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "", "PYTHONUNBUFFERED": "1"}
 
 
@@ -162,10 +160,10 @@ class BringUp:
         """The guest image, in the cache."""
         return guest_image.image().name
 
-    def skybus(self, *words: str | Path, seconds: float | None = None) -> str:
-        """Run a command of ours to its end, which has to come within `seconds` or within our patience."""
+    def skybus(self, *words: str | Path) -> str:
+        """Run a command of ours to its end."""
         run(
-            [venv.program("skybus"), *words], f"skybus {words[0]}", timeout=seconds or self.patience,
+            [venv.program("skybus"), *words], f"skybus {words[0]}", timeout=self.patience,
             env=LESS_ENVIRONMENT | {"SKYBUS_CONFIG": str(self.files["skybus"])}, cwd=self.state.root,
         )  # fmt: skip
         return ""
@@ -176,14 +174,7 @@ class BringUp:
 
     def topology(self) -> str:
         """Exchanges and queues. The control plane's account declares them: agents may not."""
-        words = ["topology", *[word for name in self.shape.host_names() for word in ("--host", name)]]
-        try:
-            return self.skybus(*words, seconds=self.patience - RESTART_SECONDS)
-        except Trouble:
-            # It listens, and no message goes round: as after its disk was full. Only a new start cures that.
-            self.need_rabbitmq().restart()
-            self.skybus(*words)
-            return "RabbitMQ did not work and was started anew"
+        return self.skybus("topology", *[word for name in self.shape.host_names() for word in ("--host", name)])
 
     def start(self, service: Service, plan: Plan) -> str:
         """Have one of our processes running and ready. Stops waiting for it when another task of `plan` fails."""

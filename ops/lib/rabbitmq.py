@@ -68,7 +68,10 @@ class RabbitMQ:
         self.write_files()
         changed = write_private(self.home / "definitions.json", json.dumps(self.definitions(), indent=1))
         known = processes.find(self.state, "rabbitmq")
-        if known and known.alive():
+        sick = ""
+        if known and known.alive() and (sick := self.sickness()):
+            processes.stop(self.state, known)
+        elif known and known.alive():
             if changed:
                 self.ctl("import_definitions", str(self.home / "definitions.json"))
             return "was running" + (", accounts changed" if changed else "")
@@ -79,14 +82,17 @@ class RabbitMQ:
             self.state, "rabbitmq", [PROGRAMS / "rabbitmq-server"], env=self.env(), cwd=self.home, grace=40
         )
         health.wait(self.state, record, self.ready, 90)
-        return ""
+        return f"started anew: {sick}" if sick else ""
 
-    def restart(self) -> None:
-        """Start the node anew, with all that it has on disk."""
-        known = processes.find(self.state, "rabbitmq")
-        if known:
-            processes.stop(self.state, known)
-        self.up()
+    def sickness(self) -> str:
+        """Why a running node has to be started anew; empty when it works. One whose disk was full, or who stood still,
+        may listen and keep no message: RabbitMQ brings a queue whose log has crashed back at its start alone."""
+        try:
+            rows = [line.split() for line in self.ctl("list_queues", "-p", VHOST, "name", "state").splitlines()]
+        except Trouble as trouble:
+            return trouble.what.splitlines()[0]
+        down = [row[0] for row in rows if row[-1:] == ["down"]]
+        return f"{len(down)} queues were down" if down else ""
 
     def start_epmd(self) -> None:
         """Erlang's name service, in the foreground as a process of ours, so that we may stop it."""

@@ -12,7 +12,6 @@ import msgspec
 import yaml
 
 from skybus.bus import schemas
-from skybus.bus.probe import message_goes_round
 from skybus.bus.process import transport_of
 from skybus.bus.transport import BusError, Queue
 from skybus.config import Config, load
@@ -68,7 +67,6 @@ async def _topology(config: Config, hosts: Iterable[str]) -> None:
     await transport.open()
     try:
         await transport.declare(queues(hosts))
-        await message_goes_round(transport)
     finally:
         await transport.close()
 
