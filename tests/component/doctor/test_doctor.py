@@ -14,7 +14,8 @@ from written_cloud import HOST, Cloud
 
 from skybus import clock
 from skybus.cli import doctor
-from skybus.doctor.checks import CHECKS, as_rows, examine, name_of
+from skybus.cli.doctor import as_rows
+from skybus.doctor.checks import CHECKS, examine, name_of
 from skybus.doctor.finding import Finding
 from skybus.store import Store
 

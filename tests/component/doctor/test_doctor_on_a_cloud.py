@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from skybus.doctor.checks import as_rows, examine
+from skybus.cli.doctor import as_rows
+from skybus.doctor.checks import examine
 from support.small_cloud import small_cloud
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from skybus.cli import doctor
+from skybus.cli.doctor import as_rows
 from skybus.config import Config, Gateway
-from skybus.doctor.checks import CHECKS, as_rows, examine
+from skybus.doctor.checks import CHECKS, examine
 from skybus.doctor.finding import Finding
 from skybus.identity import keys_ensure
 from skybus.ids import new_id

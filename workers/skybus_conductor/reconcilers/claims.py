@@ -32,8 +32,10 @@ MENDED = "repair"
 async def release_orphans(tx: Tx, kind: str) -> None:
     """Release the claims of a kind whose servers or volumes are on no host and on which nothing works."""
     what, hostless = HOSTLESS[kind]
-    ids = await hostless(tx, [row["consumer_id"] for row in await claim_consumers(tx, kind)])
-    for consumer_id in sorted(set(ids) - await busy(tx, what, ids)):
+    ids = {row["consumer_id"] for row in await claim_consumers(tx, kind)}
+    # In this order: what an operation that ends meanwhile has claimed, and noted the host of, is seen to have a host.
+    idle = sorted(ids - await busy(tx, what, ids))
+    for consumer_id in sorted(await hostless(tx, idle)):
         log.warning("claim_of_nobody", kind=kind, consumer=consumer_id)
         await claim_release(tx, consumer_id)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from skybus.errors import NotFound
+from skybus.errors import CommandRefused, NotFound
 from skybus.ids import new_id
 from skybus.messages.volume import PoolReport, RemoveVolume, UnexportVolume
 from skybus.store import Tx
@@ -44,12 +44,20 @@ async def _missing(tx: Tx, report: PoolReport, expected: Sequence[Any]) -> None:
     lost = [row for row in expected if row["id"] not in seen and row["attached_at"] < report.taken_at]
     working = await busy(tx, "server", [row["server_id"] for row in lost])
     for row in lost:
-        host = None if row["server_id"] in working else await guest_host(tx, row["server_id"])
-        if host is None or row["volume_id"] not in report.volumes:
-            continue
-        log.warning("volume_exported_again", volume=row["volume_id"], host=report.host)
+        if row["server_id"] not in working and row["volume_id"] in report.volumes:
+            await _export_again(tx, row)
+
+
+async def _export_again(tx: Tx, row: Any) -> None:
+    try:
+        host = await guest_host(tx, row["server_id"])
+        if host is None:
+            return
         to, order = await export_order(tx, row["id"], host.address)
-        tx.send(to, order, command_id=new_id(), operation_id="")
+    except (NotFound, CommandRefused):
+        return  # the attachment, or its server's host, went meanwhile
+    log.warning("volume_exported_again", volume=row["volume_id"], worker=to)
+    tx.send(to, order, command_id=new_id(), operation_id="")
 
 
 async def _kept(tx: Tx, host: str, volume_id: str) -> None:
