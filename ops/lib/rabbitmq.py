@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -71,6 +72,8 @@ class RabbitMQ:
         sick = ""
         if known and known.alive() and (sick := self.sickness()):
             processes.stop(self.state, known)
+            shutil.rmtree(self.home / "mnesia")
+            self.write_files()
         elif known and known.alive():
             if changed:
                 self.ctl("import_definitions", str(self.home / "definitions.json"))
@@ -82,16 +85,15 @@ class RabbitMQ:
             self.state, "rabbitmq", [PROGRAMS / "rabbitmq-server"], env=self.env(), cwd=self.home, grace=40
         )
         health.wait(self.state, record, self.ready, 90)
-        return f"started anew: {sick}" if sick else ""
+        return f"begun anew: {sick}" if sick else ""
 
     def sickness(self) -> str:
-        """Why a running node has to be started anew; empty when it works. One whose disk was full, or who stood still,
-        may listen and keep no message: RabbitMQ brings a queue whose log has crashed back at its start alone."""
-        try:
-            rows = [line.split() for line in self.ctl("list_queues", "-p", VHOST, "name", "state").splitlines()]
-        except Trouble as trouble:
-            return trouble.what.splitlines()[0]
-        down = [row[0] for row in rows if row[-1:] == ["down"]]
+        """Why a running node has to begin anew, without its data; empty when it works. One whose disk was full listens
+        and keeps no message, and a queue whose log was cut off does not come back with a new start either. The database
+        has all that matters: the conductor gives an empty broker its queues, and asks and tells again what was in them.
+        """
+        said = self.ctl("list_queues", "-p", VHOST, "name", "state", timeout=60)
+        down = [line.split()[0] for line in said.splitlines() if line.split()[-1:] == ["down"]]
         return f"{len(down)} queues were down" if down else ""
 
     def start_epmd(self) -> None:
