@@ -63,17 +63,19 @@ async def pool_reported(tx: Tx, report: PoolReport) -> None:
 
 async def agents_alive(tx: Tx, beats: Sequence[AgentAlive]) -> None:
     """Agents are there, and have nothing new to tell. Those of hosts that are not known are asked for everything."""
+    # In the order in which a full report takes the same rows, or the two would wait for each other.
+    await reports_hold(tx, [(beat.kind, beat.host, beat.taken_at) for beat in beats if beat.unchanged])
     of = {kind: [beat for beat in beats if beat.kind == kind] for kind in ("compute", "network", "volume")}
-    known = await providers_alive(tx, [(beat.kind, beat.host) for beat in beats])
+    hosts, heard = set[str](), set[str]()
     if of["compute"]:
         hosts = await hosts_alive(tx, [(beat.host, beat.taken_at) for beat in of["compute"]])
-        known -= {("compute", beat.host) for beat in of["compute"] if beat.host not in hosts}
     if of["network"]:
         heard = await network_agents.agents_alive(tx, [beat.host for beat in of["network"]])
-        known |= {("network", host) for host in heard}
     if of["volume"]:
         await pools_alive(tx, [beat.host for beat in of["volume"]])
-    await reports_hold(tx, [(beat.kind, beat.host, beat.taken_at) for beat in beats if beat.unchanged])
+    known = await providers_alive(tx, [(beat.kind, beat.host) for beat in beats])
+    known -= {("compute", beat.host) for beat in of["compute"] if beat.host not in hosts}
+    known |= {("network", host) for host in heard}
     for kind, host in sorted({(str(beat.kind), beat.host) for beat in beats} - known):
         tx.send(f"{kind}.{host}", ReportAll(), command_id=new_id(), operation_id="")
 

@@ -52,9 +52,10 @@ class Sweep:
 async def silent_hosts(tx: Tx) -> None:
     """Mark the hosts that went silent as down: they get no new work."""
     before = clock.now() - timedelta(seconds=SILENT_SECONDS)
+    # Hosts before providers, as reports take them, or the two would wait for each other.
+    await hosts_silent(tx, before)
     for kind, host in await providers_silent(tx, before):
         log.warning("host_silent", kind=kind, host=host)
-    await hosts_silent(tx, before)
 
 
 async def orphaned_claims(tx: Tx) -> None:
