@@ -88,7 +88,7 @@ class BringUp:
         plan.add(ADMIN, self.bootstrap, [SCHEMA])
         if self.shape.processes:
             plan.add(BUS, lambda: self.need_rabbitmq().up(), ground)
-            plan.add(QUEUES, self.topology, [BUS, ENVIRONMENT])
+            plan.add(QUEUES, self.topology, [BUS, ENVIRONMENT, SCHEMA])
         for service in self.shape.services():
             # Not [BUS]: our processes load while RabbitMQ does, and wait for their queues by themselves.
             needs = [ENVIRONMENT, *ground] if service.is_agent else [ADMIN]

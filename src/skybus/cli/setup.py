@@ -63,6 +63,16 @@ async def _bootstrap(config: Config, password: str) -> None:
 
 
 async def _topology(config: Config, hosts: Iterable[str]) -> None:
+    """An empty broker is given what it had, as the conductor does who may be slower; then what is new."""
+    from skybus_conductor.topology import Topology
+
+    if config.database is not None:
+        store = Store(config.database, "topology")
+        await store.open()
+        try:
+            await Topology(store, lambda: transport_of(config)).ensure()
+        finally:
+            await store.close()
     transport = transport_of(config)
     await transport.open()
     try:
