@@ -24,8 +24,10 @@ from simulation.users import PROJECTS, Project, User, move_in, move_out
 STEPS_SHOWN = 60
 QUIET_SECONDS = 1500.0
 """Virtual time until nothing is on its way any more: deadlines, attempts, and undoing with attempts of its own."""
-MENDED_SECONDS = 340.0
-"""Virtual time from then on until all is well: the slowest reconciler looks every 300 s."""
+MENDED_SECONDS = 80.0
+"""Virtual time from then on until all is well: some heartbeats, and the time until a silent host is known as silent."""
+CLAIMS_SECONDS = 340.0
+"""The same for claims of nobody, for which a reconciler looks every 300 s."""
 LOOK_SECONDS = 3.0
 SETTLED_SECONDS = 10.0
 """Two heartbeats of every host, at least."""
@@ -102,6 +104,8 @@ async def _story(cloud: Cloud, storm: Storm) -> list[str]:
 
 async def verdict(cloud: Cloud, watch: invariants.Watch) -> list[str]:
     """What is broken once all is calm: when the cloud has come to rest, and when everybody has moved out."""
+    if seen := [*watch.broken, *cloud.crashes]:
+        return [*dict.fromkeys(seen)]
     broken = await _settle(cloud, invariants.AT_REST)
     if not broken and not watch.broken and not cloud.crashes:
         await move_out(cloud)
@@ -115,10 +119,11 @@ async def _settle(cloud: Cloud, checks: Sequence[Callable[[Cloud], Awaitable[lis
     end = cloud.loop.time() + QUIET_SECONDS
     while await invariants.busy(cloud) and cloud.loop.time() < end:
         await asyncio.sleep(LOOK_SECONDS)
-    end = cloud.loop.time() + MENDED_SECONDS
+    calm = cloud.loop.time()
     while True:
         broken = [what for check in checks for what in await check(cloud)]
-        if not broken or cloud.loop.time() >= end:
+        patience = CLAIMS_SECONDS if all("claim" in what for what in broken) else MENDED_SECONDS
+        if not broken or cloud.loop.time() >= calm + patience:
             return broken
         await asyncio.sleep(LOOK_SECONDS * 6)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, as_completed, wait
 from contextlib import ExitStack
-from itertools import repeat
 from multiprocessing import get_context, util
 from pathlib import Path
 from typing import Any
@@ -51,10 +50,11 @@ class Found(msgspec.Struct, kw_only=True):
 
 
 def found(names: Sequence[str], start: int, seeds: int, workers: int) -> Iterator[Found]:
-    """For each planted mistake, the first seed from `start` on that finds it, among `seeds`."""
+    """For each planted mistake, the first seed from `start` on that finds it, among `seeds`. As they come."""
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
-        yield from pool.map(_find, names, repeat(start), repeat(seeds))
+        for future in as_completed([pool.submit(_find, name, start, seeds) for name in names]):
+            yield future.result()
 
 
 def _find(name: str, start: int, seeds: int) -> Found:
