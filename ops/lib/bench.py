@@ -4,6 +4,7 @@ take it down whatever happened."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,8 @@ def measured(module: str, words: Sequence[str], hosts: int, gateways: int = 2) -
         return run("--help")
     state = State.here().root / "bench"
     environment = {**os.environ, "SKYBUS_STATE": str(state)}
+    # Told to end, we take the cloud down before we do.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         shape = ["--hosts", str(hosts), "--gateways", str(gateways)]
         if ops("up", ["--simulated", "--workers", "--no-client", "--no-first-server", *shape], environment):
