@@ -129,8 +129,8 @@ class Broker:
 
     @property
     def waiting(self) -> int:
-        """Messages that nobody has acknowledged."""
-        return sum(len(queue.messages) + sum(one.held for one in queue.consumers) for queue in self.queues.values())
+        """Messages that are in nobody's hands. Some always are in somebody's: hearts beat."""
+        return sum(len(queue.messages) for queue in self.queues.values())
 
 
 class _Consumer:
@@ -143,11 +143,6 @@ class _Consumer:
         self.unacked: dict[int, Delivery] = {}
         self.tasks: dict[asyncio.Task[None], None] = {}
         self._tag = 0
-
-    @property
-    def held(self) -> int:
-        """Deliveries that are not settled."""
-        return len(self.unacked)
 
     @property
     def possible(self) -> bool:

@@ -14,18 +14,19 @@ import msgspec
 import structlog
 
 from simulation import invariants
-from simulation.cloud import Cloud, listen_to_logs
+from simulation.cloud import REPORT_SECONDS, Cloud, listen_to_logs
 from simulation.dice import dice, entropy
 from simulation.loop import Loop
 from simulation.site import Site
 from simulation.storm import Storm
 from simulation.users import PROJECTS, Project, User, move_in, move_out
+from skybus.bus.heart import WHOLE_BEATS
 
 STEPS_SHOWN = 60
 QUIET_SECONDS = 1500.0
 """Virtual time until nothing is on its way any more: deadlines, attempts, and undoing with attempts of its own."""
-MENDED_SECONDS = 80.0
-"""Virtual time from then on until all is well: some heartbeats, and the time until a silent host is known as silent."""
+MENDED_SECONDS = WHOLE_BEATS * REPORT_SECONDS + 40.0
+"""Virtual time from then on until all is well: by then every host has told all that is on it, and was set right."""
 CLAIMS_SECONDS = 340.0
 """The same for claims of nobody, for which a reconciler looks every 300 s."""
 LOOK_SECONDS = 3.0
