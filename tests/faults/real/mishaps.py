@@ -159,7 +159,8 @@ def frozen(*names: str) -> Fault:
 
 FAULTS = (
     *(killed(name) for name in ("gateway-1", "conductor", "scheduler", "metering")),
-    killed(*CONTROL, mend=keep_up, in_ci=True),
+    killed(*CONTROL, in_ci=True),
+    killed("conductor", "network.host-1", mend=keep_up),
     *(killed(name) for name in AGENTS),
     killed(*AGENTS, in_ci=True),
     killed("rabbitmq", hold=6),

@@ -44,8 +44,12 @@ class ShakenCloud:
         try:
             yield
         finally:
-            keeper.send_signal(signal.SIGINT)
-            await asyncio.wait_for(keeper.wait(), 60)
+            keeper.terminate()
+            try:
+                await asyncio.wait_for(keeper.wait(), 10)
+            except TimeoutError:
+                keeper.kill()
+                await keeper.wait()
 
     async def down(self) -> None:
         """Remove it with all that it made."""
