@@ -101,8 +101,11 @@ async def start_guest(_: RealCloud, standing: Standing) -> None:
     await client.until("compute", "server", id_, {"ACTIVE"})
 
 
-async def kill_everything(cloud: RealCloud, _: Standing) -> None:
-    """As when the power fails, but that the kernel goes on: no process of the cloud is left."""
+async def kill_everything(cloud: RealCloud, standing: Standing) -> None:
+    """As when the power fails, but that the kernel goes on: no process of the cloud is left. What the guests need to
+    boot is on their disks by then: what they had not written is theirs to lose."""
+    for guest in (standing.near, standing.far):
+        await guest.sh("sync")
     cloud.kill(*CONTROL, *AGENTS, *BASE, "epmd", *HYPERVISOR)
     for program in HELPERS:
         cloud.kill_helpers(program)
