@@ -21,7 +21,6 @@ from skybus.placement.claims import claim_release
 from skybus.saga import turns
 from skybus.saga.operations import Operation
 from skybus.store import Tx, relay
-from skybus.volume.volumes import volume_placed
 from skybus_compute.agent import ComputeAgent
 
 
@@ -67,8 +66,8 @@ async def _nothing(*_: Any, **__: Any) -> None:
     """What was forgotten."""
 
 
-async def _volume_unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
-    await volume_placed(tx, op.resource_id, None)
+async def _no_orders(tx: Tx, op: Operation) -> Sequence[Any]:
+    return []
 
 
 async def _server_unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
@@ -134,22 +133,33 @@ async def _destroyed_once(self: ComputeAgent, order: DestroyGuest) -> GuestDestr
     return await _destroy(self, order)
 
 
-def _unlocked(sql: str) -> str:
-    taken = "UPDATE bus.event_head SET position = position + (SELECT count(*) FROM fresh)"
-    looked = (
-        "SELECT position AS base FROM bus.event_head WHERE EXISTS (SELECT 1 FROM fresh)\n), moved AS (\n    " + taken
-    )
-    return _changed(sql, taken, looked)
-
-
-CREATE, DELETE = "skybus_conductor.sagas.volume_create", "skybus_conductor.sagas.volume_delete"
+async def _numbered_from_memory(self: Any) -> None:
+    sql = _changed(relay.NUMBER_OWN, "SET position = position +", "SET position = $2::bigint +")
+    while self._events:
+        owed, self._events = self._events[: relay.BATCH], self._events[relay.BATCH :]
+        head = await self.store.fetchval("SELECT position FROM bus.event_head")
+        rows = await self.store.fetch(sql, [id_ for id_, _ in owed], head)
+        positions = {row["id"]: row["position"] for row in rows}
+        await self._publish([(id_, relay._placed(post, positions[id_])) for id_, post in owed if id_ in positions])
 
 
 def planted() -> Sequence[Planted]:
     """All mistakes."""
     named: Sequence[tuple[str, str, Callable[[], Mapping[str, Any]]]] = (
-        ("lost-undo", "a volume that is given up keeps its claim", lambda: {f"{CREATE}:unplaced": _volume_unplaced}),
-        ("claim-kept", "a deleted volume keeps its claim", lambda: {f"{DELETE}:claim_release": _nothing}),
+        (
+            "lost-undo",
+            "an attachment that is given up leaves its disk with the guest",
+            lambda: {"skybus_conductor.sagas.volume_attach:unplug": _no_orders},
+        ),
+        (
+            "claim-kept",
+            "a claim that is released still counts as used",
+            lambda: {
+                "skybus.placement.claims:RELEASE": _changed(
+                    claims.RELEASE, "SET used = i.used - ", "SET used = i.used - 0 * "
+                )
+            },
+        ),
         (
             "port-kept",
             "the ports of a server that is given up stay bound to its host",
@@ -178,10 +188,7 @@ def planted() -> Sequence[Planted]:
         (
             "unlocked-numbers",
             "events are numbered without the lock of the log's head",
-            lambda: {
-                "skybus.store.relay:NUMBER_OWN": _unlocked(relay.NUMBER_OWN),
-                "skybus.store.relay:NUMBER_LEFT": _unlocked(relay.NUMBER_LEFT),
-            },
+            lambda: {"skybus.store.relay:Relay._send_events": _numbered_from_memory},
         ),
         (
             "unlocked-quota",

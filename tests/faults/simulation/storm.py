@@ -17,8 +17,9 @@ from simulation.hosts import Moods
 KINDS = (
     "kill", "lost connections", "database away", "broker restart", "broker wiped", "late", "double", "unacked",
     "no confirm", "host dies", "host lies", "clock jumps", "slow", "troubled", "refuses",
+    "slow database",
 )  # fmt: skip
-RARE = {"broker wiped": 0.12, "refuses": 0.2, "host lies": 0.25, "database away": 0.3}
+RARE = {"broker wiped": 0.12, "refuses": 0.35, "host lies": 0.25, "database away": 0.3}
 """How many of the seeds have a kind; the others are in half of them."""
 
 
@@ -55,6 +56,7 @@ class Storm:
 
     def _unsettle(self) -> None:
         has, cloud = self.kinds.__contains__, self.cloud
+        cloud.fate.mean_pause = 0.02 if has("slow database") else 0.0005
         cloud.fate.lost = 0.002 if has("lost connections") else 0
         cloud.broker.weather = Weather(
             late=0.06 if has("late") else 0,
@@ -74,7 +76,7 @@ class Storm:
         """It is over."""
         self.blowing = False
         cloud = self.cloud
-        cloud.fate.lost, cloud.fate.is_away = 0, False
+        cloud.fate.lost, cloud.fate.is_away, cloud.fate.mean_pause = 0, False, 0.0005
         cloud.broker.weather = Weather()
         if not cloud.broker.up:
             cloud.broker.start()

@@ -50,7 +50,7 @@ def test_a_run_of_no_seeds_fails() -> None:
 
 @pytest.mark.timeout(SECONDS)
 def test_planted_mistakes_are_found_and_say_what_they_broke() -> None:
-    ran = simulate("--planted", "claim-kept", "never-begun", "early-ack", "--seeds", "12")
+    ran = simulate("--planted", "claim-kept", "never-begun", "late-outbox", "--seeds", "6")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "NOT FOUND" not in ran.stdout
     assert ran.stdout.count("\n") == 2 + 3

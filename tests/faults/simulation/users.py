@@ -1,7 +1,7 @@
 """People who use the cloud at random, through its public API: each does one thing after another, whatever comes of it.
 
-They share projects, run into each other's changes, into quotas and into each other's deletions; now and then one sends
-the same request twice.
+They share projects, run into each other's changes, into quotas and into each other's deletions; now and then one does
+the same several times at once.
 """
 
 from __future__ import annotations
@@ -53,13 +53,10 @@ class User:
         """One thing, at random; an answer that never came is as good as a no."""
         weights = [weight for _, weight in ACTIONS]
         action = self.dice.choices([action for action, _ in ACTIONS], weights)[0]
-        try:
-            if self.dice.chance(0.05):
-                await asyncio.gather(action(self), action(self))
-            else:
-                await action(self)
-        except Gone:
-            pass
+        times = self.dice.choice((2, 2, 4)) if self.dice.chance(0.12) else 1
+        for came in await asyncio.gather(*(action(self) for _ in range(times)), return_exceptions=True):
+            if isinstance(came, BaseException) and not isinstance(came, Gone):
+                raise came
 
     async def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request, in a late microversion; what is found to be gone is forgotten."""
