@@ -109,7 +109,7 @@ class Cloud:
             host=Host(name=host, state_dir=self.site.folder, report_seconds=REPORT_SECONDS),
             compute=Compute(
                 driver="simulated",
-                simulated_vcpus=3,
+                simulated_vcpus=2,
                 simulated_memory_mib=640,
                 simulated_disk_gib=8,
                 simulated_seconds=0.02,

@@ -133,12 +133,16 @@ async def _destroyed_once(self: ComputeAgent, order: DestroyGuest) -> GuestDestr
     return await _destroy(self, order)
 
 
-async def _numbered_from_memory(self: Any) -> None:
-    sql = _changed(relay.NUMBER_OWN, "SET position = position +", "SET position = $2::bigint +")
+async def _numbered_in_two(self: Any) -> None:
+    sql = _changed(
+        relay.NUMBER_OWN, "SET position = position + (SELECT count(*) FROM fresh)", "SET position = position"
+    )
+    sql = _changed(sql, "RETURNING position - (SELECT count(*) FROM fresh) AS base", "RETURNING $2::bigint AS base")
     while self._events:
         owed, self._events = self._events[: relay.BATCH], self._events[relay.BATCH :]
-        head = await self.store.fetchval("SELECT position FROM bus.event_head")
-        rows = await self.store.fetch(sql, [id_ for id_, _ in owed], head)
+        head = "UPDATE bus.event_head SET position = position + $1 RETURNING position - $1"
+        base = await self.store.fetchval(head, len(owed))
+        rows = await self.store.fetch(sql, [id_ for id_, _ in owed], base)
         positions = {row["id"]: row["position"] for row in rows}
         await self._publish([(id_, relay._placed(post, positions[id_])) for id_, post in owed if id_ in positions])
 
@@ -186,9 +190,9 @@ def planted() -> Sequence[Planted]:
             lambda: {"skybus.store.relay:Relay._publish": _forgotten_first},
         ),
         (
-            "unlocked-numbers",
-            "events are numbered without the lock of the log's head",
-            lambda: {"skybus.store.relay:Relay._send_events": _numbered_from_memory},
+            "split-numbers",
+            "the head of the event log moves on in another transaction than its events",
+            lambda: {"skybus.store.relay:Relay._send_events": _numbered_in_two},
         ),
         (
             "unlocked-quota",

@@ -69,7 +69,7 @@ class Storm:
             host.moods = Moods(
                 slow=0.1 if has("slow") else 0,
                 troubled=0.1 if has("troubled") else 0,
-                refuses=0.03 if has("refuses") else 0,
+                refuses=0.08 if has("refuses") else 0,
             )
 
     def calm(self) -> None:
