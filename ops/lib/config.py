@@ -58,11 +58,21 @@ def agent(state: State, shape: Shape, ports: Mapping[str, int], rabbitmq: Rabbit
     }
 
 
+def report_seconds(hosts: int) -> float:
+    """Between two heartbeats of a host: the more hosts, the less often. One that is silent for 60 s is down."""
+    return float(min(max(10, hosts // 50), 20))
+
+
 def on_host(state: State, shape: Shape, ports: Mapping[str, int]) -> Sections:
     """What the agents of a host need to know about it."""
     if not shape.real:
         return {
-            "host": {"name": shape.agent_host(), "state_dir": state.hosts / "simulated", "simulated": shape.hosts},
+            "host": {
+                "name": shape.agent_host(),
+                "state_dir": state.hosts / "simulated",
+                "simulated": shape.hosts,
+                "report_seconds": report_seconds(shape.hosts),
+            },
             "compute": {"driver": "simulated"},
             "volume": {"driver": "simulated"},
             "network": {"driver": "simulated"},

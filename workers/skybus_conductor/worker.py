@@ -28,9 +28,11 @@ from skybus_conductor.sweeps import SWEEPS, Sweep, host_pictures
 log = structlog.get_logger()
 
 INBOX = Queue(name="skybus.answers", bindings=((ANSWERS, CONDUCTOR),))
-REPORTED = Queue(name="skybus.reports", bindings=((ANSWERS, REPORTS),))
+REPORTED = Queue(name="skybus.reports", bindings=((ANSWERS, REPORTS),), light=True)
 """Agents of the release before sent their reports to the inbox: there they are understood as well."""
 REPORTS_IN_HAND = 64
+GATHER_SECONDS = 0.1
+"""For how long heartbeats are gathered before they are taken in together."""
 REPORTS_AT_ONCE = 3
 """Whole reports that are taken in, at most: when all hosts report at once, answers still find a connection to the
 database."""
@@ -50,7 +52,7 @@ class Conductor:
         self.user = user
         self.engine = Engine(store, sagas(cloud))
         self.reports: Mapping[type[Report], ReportHandler] = reports(cloud)
-        self._alive = Together(self._take_in, most=REPORTS_IN_HAND)
+        self._alive = Together(self._take_in, most=REPORTS_IN_HAND, gather_seconds=GATHER_SECONDS)
         self._few = asyncio.Semaphore(REPORTS_AT_ONCE)
         self._inbox = Runner(transport, CONDUCTOR, self._handle)
         self._transport = transport

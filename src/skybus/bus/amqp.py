@@ -21,7 +21,7 @@ from aio_pika.exceptions import AMQPError, PublishError
 from aiormq.abc import DeliveredMessage
 
 from skybus.bus.amqp_message import delivery_of, properties_of
-from skybus.bus.envelope import ANSWERS, COMMANDS, DEAD, EVENTS, Post
+from skybus.bus.envelope import ANSWERS, COMMANDS, DEAD, EVENTS, REPORTS, Post
 from skybus.bus.transport import BusError, Consumer, Queue, Receive, Settlement, Unroutable
 from skybus.config import Bus
 
@@ -37,6 +37,9 @@ RECONNECT_SECONDS = (0.2, 5.0)
 """First and longest pause between two attempts to connect."""
 NEVER = 1_000_000_000
 """Delivery limit of the dead-letter queue itself, which has nowhere to go on to. RabbitMQ 4 has a default of 20."""
+
+LIGHT_MS = 120_000
+"""How long a light queue keeps what nobody takes."""
 
 _TROUBLE = (AMQPError, aiormq.AMQPError, OSError, TimeoutError, RuntimeError, asyncio.InvalidStateError)
 
@@ -173,6 +176,8 @@ class AmqpTransport:
             await declared.bind(exchange, key)
 
     def _arguments(self, queue: Queue) -> dict[str, Any]:
+        if queue.light:
+            return {"x-queue-type": "classic", "x-message-ttl": LIGHT_MS, "x-dead-letter-exchange": DEAD}
         arguments: dict[str, Any] = {"x-queue-type": "quorum"}
         if any(exchange == DEAD for exchange, _ in queue.bindings):
             return {**arguments, "x-delivery-limit": NEVER}
@@ -191,7 +196,7 @@ class AmqpTransport:
                 post.envelope.body,
                 exchange=post.exchange,
                 routing_key=post.key,
-                properties=properties_of(post.envelope, self.user),
+                properties=properties_of(post.envelope, self.user, persistent=post.key != REPORTS),
                 mandatory=post.exchange in (COMMANDS, ANSWERS),
                 wait=False,  # for the socket; it is the confirm that we wait for
             )
@@ -312,7 +317,7 @@ class _Consumer:
             settlement = Settlement.RETRY
         try:
             channel, tag = message.channel, message.delivery_tag or 0
-            if settlement is Settlement.DONE:
+            if settlement is Settlement.DONE or (settlement is Settlement.RETRY and self.queue.light):
                 await channel.basic_ack(tag, wait=False)
             else:
                 await channel.basic_reject(tag, requeue=settlement is Settlement.RETRY, wait=False)

@@ -11,7 +11,7 @@ from aiormq.abc import DeliveredMessage
 from skybus.bus.envelope import Envelope
 from skybus.bus.transport import Delivery
 
-PERSISTENT = 2
+TRANSIENT, PERSISTENT = 1, 2
 OPTIONAL = {
     "cloudEvents:subject": "subject",
     "cloudEvents:projectid": "project_id",
@@ -24,8 +24,8 @@ OPTIONAL = {
 """Headers that are left out where there is nothing to say, and the attribute of the envelope that each holds."""
 
 
-def properties_of(e: Envelope, user: str) -> spec.Basic.Properties:
-    """What goes with the body of `e`, published by the account `user`."""
+def properties_of(e: Envelope, user: str, *, persistent: bool = True) -> spec.Basic.Properties:
+    """What goes with the body of `e`, published by the account `user`; on disk when it is to outlive the broker."""
     headers: dict[str, Any] = {
         "cloudEvents:specversion": "1.0",
         "cloudEvents:id": e.id,
@@ -40,7 +40,7 @@ def properties_of(e: Envelope, user: str) -> spec.Basic.Properties:
     return spec.Basic.Properties(
         headers=headers,
         content_type="application/json",
-        delivery_mode=PERSISTENT,
+        delivery_mode=PERSISTENT if persistent else TRANSIENT,
         message_id=e.id,
         message_type=e.type,
         user_id=user,

@@ -21,9 +21,10 @@ ANSWERS = "skybus.answers"
 DEAD = "skybus.dead"
 """Fanout exchange of what nobody could handle."""
 CONDUCTOR = "conductor"
-"""Routing key of answers."""
+"""Routing key of answers, and of what a host tells once."""
 REPORTS = "reports"
-"""Routing key of reports, which have a queue of their own: a thousand heartbeats must not keep one answer waiting."""
+"""Routing key of heartbeats, which have a light queue of their own: a thousand of them must not keep one answer
+waiting, nor the broker's disk busy."""
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import structlog
 
 from skybus.bus.agent import Agent
-from skybus.bus.envelope import ANSWERS, REPORTS, Envelope, Post, seal
+from skybus.bus.envelope import ANSWERS, CONDUCTOR, REPORTS, Envelope, Post, seal
 from skybus.bus.heart import Heart
 from skybus.bus.message import Answer, Command, Failed, Message, Report, ReportAll
 from skybus.bus.runner import Runner, answer
@@ -60,9 +60,9 @@ class AgentServer:
         await self._runner.stop(grace_seconds)
         await self.agent.close()
 
-    async def tell(self, report: Report) -> None:
-        """Send a report to the conductor."""
-        post = Post(exchange=ANSWERS, key=REPORTS, envelope=seal(report, self.address))
+    async def tell(self, report: Report, *, key: str = CONDUCTOR) -> None:
+        """Send a report to the conductor, such that it arrives; one that comes again anyway goes with the REPORTS."""
+        post = Post(exchange=ANSWERS, key=key, envelope=seal(report, self.address))
         await self.transport.publish([post])
 
     async def _handle(self, delivery: Delivery, message: Message) -> None:
@@ -105,7 +105,7 @@ class AgentServer:
 
     async def _say(self) -> None:
         said = self._heart.beat(self.agent.kind, await self.agent.report(started=False))
-        await self.tell(said)
+        await self.tell(said, key=REPORTS)
         self._heart.told(said)
 
     async def _beat(self) -> None:

@@ -34,6 +34,7 @@ def _match(pattern: list[str], words: list[str]) -> bool:
 class _Queue:
     def __init__(self, queue: Queue) -> None:
         self.name = queue.name
+        self.light = queue.light
         self.bindings = set(queue.bindings)
         self.messages: deque[Delivery] = deque()
         self.consumers: list[_Consumer] = []
@@ -87,7 +88,7 @@ class MemoryBroker:
             queue.pump()
 
     def settle(self, queue: _Queue, delivery: Delivery, settlement: Settlement) -> None:
-        if settlement is Settlement.DONE:
+        if settlement is Settlement.DONE or (settlement is Settlement.RETRY and queue.light):
             return
         if settlement is Settlement.RETRY and delivery.deliveries + 1 < self.delivery_limit:
             self.give_back(queue, delivery, delivery.deliveries + 1)

@@ -17,14 +17,18 @@ Item = TypeVar("Item")
 
 
 class Together(Generic[Item]):
-    """Calls that come while `work` runs are handed to its next run, at most `most` of them.
+    """Calls that come while `work` runs are handed to its next run, at most `most` of them. `gather_seconds` is
+    for work that may wait for more of its kind.
 
     `work` succeeds for all of its items or for none. When it fails for several they are tried one by one, so that one
     piece of work cannot spoil another; the caller of each gets the error that was its own.
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], Awaitable[None]], *, most: int) -> None:
+    def __init__(
+        self, work: Callable[[Sequence[Item]], Awaitable[None]], *, most: int, gather_seconds: float = 0
+    ) -> None:
         self.work = work
+        self.gather_seconds = gather_seconds
         self.most = most
         self._waiting: list[tuple[Item, asyncio.Future[None]]] = []
         self._working: asyncio.Task[None] | None = None
@@ -42,6 +46,8 @@ class Together(Generic[Item]):
     async def _work_off(self) -> None:
         try:
             while self._waiting:
+                if self.gather_seconds and len(self._waiting) < self.most:
+                    await asyncio.sleep(self.gather_seconds)
                 batch, self._waiting = self._waiting[: self.most], self._waiting[self.most :]
                 # Whoever gave up waiting will come again.
                 batch = [(item, done) for item, done in batch if not done.done()]

@@ -27,6 +27,9 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     bindings: tuple[tuple[str, str], ...] = ()
     """(exchange, routing key or pattern)."""
     private: bool = False
+    light: bool = False
+    """What flows through it comes again by itself, as heartbeats do: it is kept in memory and gone with the broker, and
+    a delivery that fails is not tried again."""
 
 
 class Settlement(Enum):

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from skybus import clock
 from skybus.bus.agent import CommandHandler, Tell
 from skybus.bus.agents import Agents
-from skybus.bus.envelope import ANSWERS, REPORTS
+from skybus.bus.envelope import ANSWERS, CONDUCTOR, REPORTS
 from skybus.bus.memory import MemoryBroker, MemoryTransport
 from skybus.bus.message import Command, Report
 from skybus.bus.transport import BusError, Queue, command_queue
 from skybus.config import Config, Host
 from skybus.messages.network import NetworkReport
 
-INBOX = Queue(name="skybus.reports", bindings=((ANSWERS, REPORTS),))
+INBOX = Queue(name="skybus.reports", bindings=((ANSWERS, REPORTS), (ANSWERS, CONDUCTOR)))
 
 
 class Keeper:
