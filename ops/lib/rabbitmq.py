@@ -164,6 +164,7 @@ class RabbitMQ:
 
     def env(self) -> dict[str, str]:
         """What makes the programs this node's: nothing of it lies outside the state folder."""
+        cores = max(1, (os.cpu_count() or 1) // 2)
         return {
             "HOME": str(self.home / "home"),
             "LANG": "C.UTF-8",
@@ -181,8 +182,9 @@ class RabbitMQ:
             "RABBITMQ_LOG_BASE": str(self.home / "log"),
             "RABBITMQ_LOG": "-color",
             "RABBITMQ_PID_FILE": str(self.home / "pid"),
-            # Two schedulers that sleep when idle: the machine has other work. The distribution on loopback alone.
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
+            # Half of the cores, and no spinning when idle: the machine has other work. The distribution on loopback
+            # alone.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S {cores}:{cores} +sbwt none +sbwtdcpu none +sbwtdio none"
             " -kernel inet_dist_use_interface {127,0,0,1}",
             "RUNNING_UNDER_SYSTEMD": "yes",  # the script becomes the node itself, so the recorded pid is the node's
         }

@@ -31,8 +31,8 @@ INBOX = Queue(name="skybus.answers", bindings=((ANSWERS, CONDUCTOR),))
 REPORTED = Queue(name="skybus.reports", bindings=((ANSWERS, REPORTS),), light=True)
 """Agents of the release before sent their reports to the inbox: there they are understood as well."""
 REPORTS_IN_HAND = 64
-GATHER_SECONDS = 0.1
-"""For how long heartbeats are gathered before they are taken in together."""
+PACE_SECONDS = 0.2
+"""Between two transactions that take in heartbeats."""
 REPORTS_AT_ONCE = 3
 """Whole reports that are taken in, at most: when all hosts report at once, answers still find a connection to the
 database."""
@@ -52,7 +52,7 @@ class Conductor:
         self.user = user
         self.engine = Engine(store, sagas(cloud))
         self.reports: Mapping[type[Report], ReportHandler] = reports(cloud)
-        self._alive = Together(self._take_in, most=REPORTS_IN_HAND, gather_seconds=GATHER_SECONDS)
+        self._alive = Together(self._take_in, most=REPORTS_IN_HAND, pace_seconds=PACE_SECONDS)
         self._few = asyncio.Semaphore(REPORTS_AT_ONCE)
         self._inbox = Runner(transport, CONDUCTOR, self._handle)
         self._transport = transport

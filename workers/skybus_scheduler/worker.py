@@ -32,6 +32,8 @@ CLAIM_ATTEMPTS = 8
 """Claims that are lost to somebody quicker before the request is refused for now."""
 MOST_TOGETHER = 32
 """Placements in one transaction: it holds their hosts' locks to its end."""
+PACE_SECONDS = 0.02
+"""Between two such transactions of a scheduler that is busy."""
 
 
 class Scheduler:
@@ -40,7 +42,7 @@ class Scheduler:
     def __init__(self, store: Store, transport: Transport) -> None:
         self.store = store
         self.tables: dict[str, HostTable] = {}
-        self._together = Together(self._place_all, most=MOST_TOGETHER)
+        self._together = Together(self._place_all, most=MOST_TOGETHER, pace_seconds=PACE_SECONDS)
         self._commands = Runner(transport, ADDRESS, self._place)
         self._pictures = Runner(transport, ADDRESS, self._learn)
 

@@ -17,22 +17,25 @@ Item = TypeVar("Item")
 
 
 class Together(Generic[Item]):
-    """Calls that come while `work` runs are handed to its next run, at most `most` of them. `gather_seconds` is
-    for work that may wait for more of its kind.
+    """Calls that come while `work` runs are handed to its next run, at most `most` of them.
+
+    Runs begin at least `pace_seconds` apart: what comes alone, after a pause, does not wait, and what comes in crowds
+    is done in larger batches.
 
     `work` succeeds for all of its items or for none. When it fails for several they are tried one by one, so that one
     piece of work cannot spoil another; the caller of each gets the error that was its own.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[Item]], Awaitable[None]], *, most: int, gather_seconds: float = 0
+        self, work: Callable[[Sequence[Item]], Awaitable[None]], *, most: int, pace_seconds: float = 0
     ) -> None:
         self.work = work
-        self.gather_seconds = gather_seconds
+        self.pace_seconds = pace_seconds
         self.most = most
         self._waiting: list[tuple[Item, asyncio.Future[None]]] = []
         self._working: asyncio.Task[None] | None = None
         self._context = copy_context()
+        self._next = 0.0
 
     async def __call__(self, item: Item) -> None:
         """Return when `item` is done. Raises what its work raised."""
@@ -46,8 +49,7 @@ class Together(Generic[Item]):
     async def _work_off(self) -> None:
         try:
             while self._waiting:
-                if self.gather_seconds and len(self._waiting) < self.most:
-                    await asyncio.sleep(self.gather_seconds)
+                await self._keep_pace()
                 batch, self._waiting = self._waiting[: self.most], self._waiting[self.most :]
                 # Whoever gave up waiting will come again.
                 batch = [(item, done) for item, done in batch if not done.done()]
@@ -55,6 +57,13 @@ class Together(Generic[Item]):
                     await self._batch(batch)
         finally:
             self._working = None
+
+    async def _keep_pace(self) -> None:
+        loop = asyncio.get_running_loop()
+        early = self._next - loop.time()
+        if early > 0 and len(self._waiting) < self.most:
+            await asyncio.sleep(early)
+        self._next = loop.time() + self.pace_seconds
 
     async def _batch(self, batch: Sequence[tuple[Item, asyncio.Future[None]]]) -> None:
         try:

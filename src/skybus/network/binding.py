@@ -52,13 +52,14 @@ async def port_unbind(tx: Any, port_id: str) -> Port:
     return await port_locked(tx, port_id)
 
 
-async def ports_bind(tx: Any, hosts: Mapping[str, str]) -> list[str]:
+async def ports_bind(tx: Any, hosts: Mapping[str, str], locked: Iterable[Port] | None = None) -> list[str]:
     """Put each port, given by id, on a host, or on none where the host is empty; content to find it there. A port on
-    another host leaves that one. Answers the networks whose set of hosts changed. Raises NotFound.
+    another host leaves that one. Answers the networks whose set of hosts changed. `locked` are the ports' rows where
+    the caller has locked them. Raises NotFound.
 
     In one transaction bind all ports with one call: several calls could wait for another transaction's.
     """
-    rows = {row["id"]: row for row in await tx.fetch(LOCK_ALL, list(hosts))}
+    rows = {row["id"]: row for row in (await tx.fetch(LOCK_ALL, list(hosts)) if locked is None else locked)}
     for port_id in hosts:
         if port_id not in rows:
             raise errors.port_not_found(port_id)

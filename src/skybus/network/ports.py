@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any
 
 import asyncpg
@@ -41,7 +42,10 @@ INSERT INTO network.port (id, network_id, project_id, name, description, admin_s
                           server_id, owned_by_server, hostname, card, status, host, port_security_enabled,
                           security_groups, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, ($7::text)::macaddr, $8, $9, $10, $11, $12, $13, $14, '', $15, $16, $17, $17)
-ON CONFLICT DO NOTHING RETURNING id
+ON CONFLICT DO NOTHING
+RETURNING id, network_id, project_id, name, description, admin_state_up, mac::text AS mac, device_id, device_owner,
+          server_id, owned_by_server, hostname, card, status, host, port_security_enabled, security_groups, revision,
+          created_at, updated_at
 """
 UPDATE = """
 UPDATE network.port
@@ -63,6 +67,8 @@ UPDATE network.port p SET status = n.status, revision = revision + 1, updated_at
 DHCP = "network:dhcp"
 Port = Any
 """A row of SELECT."""
+Given = dict[str, str]
+"""An address that a port has: `subnet_id`, `ip_address`."""
 
 
 class FixedIp(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,7 +123,7 @@ async def port_insert(
     for _ in range(TRIES if mac is None else 1):
         given = mac or new_mac()
         try:
-            made = await tx.fetchval(
+            made = await tx.fetchrow(
                 INSERT, port_id, network.id, project_id, name, description, admin_state_up, given, device_id,
                 device_owner, server_id, server_id is not None, hostname, card, status, port_security_enabled,
                 list(security_groups), now,
@@ -128,8 +134,9 @@ async def port_insert(
             break
     else:
         raise errors.mac_in_use(network.id, mac or "fa:16:3e:**")
-    await addresses_give(tx, network, port_id, fixed_ips, lowest=lowest)
-    row = await port_get(tx, port_id)
+    given_ips = await addresses_give(tx, network, port_id, fixed_ips, lowest=lowest)
+    seen = {"network_project_id": network.project_id, "shared": network.shared, "mtu": network.mtu}
+    row = {**dict(made), **seen, "fixed_ips": sorted(given_ips, key=_family_and_number)}
     tx.publish(
         PortCreated(
             port_id=port_id,
@@ -144,31 +151,36 @@ async def port_insert(
     return row
 
 
+def _family_and_number(given: Given) -> tuple[int, int]:
+    address = ip_address(given["ip_address"])
+    return address.version, int(address)
+
+
 async def addresses_give(
     tx: Any, network: NetworkShape, port_id: str, asked: Sequence[FixedIp] | None, *, lowest: bool = False
-) -> None:
-    """Give a port the addresses asked for, or, with None, one of each family. Raises BadRequest and Conflict.
+) -> list[Given]:
+    """Give a port the addresses asked for, or, with None, one of each family; answer them. Raises BadRequest and
+    Conflict.
 
     Where any address will do it is a random one, or, with `lowest`, the first that is free.
     """
     if asked is None:
         families = [[one for one in network.subnets if one.version == version] for version in (4, 6)]
-        for subnets in families:
-            if subnets:
-                await _any_of(tx, network, port_id, subnets, lowest)
-        return
+        return [await _any_of(tx, network, port_id, subnets, lowest) for subnets in families if subnets]
     if len(asked) > MOST_ADDRESSES:
         raise errors.invalid("Exceeded maximum amount of fixed ips per port")
+    given = []
     for one in asked:
         if one.ip_address is not None:
-            await _certain(tx, network, port_id, one.ip_address, one.subnet_id)
+            given.append(await _certain(tx, network, port_id, one.ip_address, one.subnet_id))
         elif one.subnet_id is not None:
-            await _any_of(tx, network, port_id, [network.subnet(one.subnet_id)], lowest)
+            given.append(await _any_of(tx, network, port_id, [network.subnet(one.subnet_id)], lowest))
         else:
             raise errors.invalid("IP allocation requires subnet_id or ip_address")
+    return given
 
 
-async def _any_of(tx: Any, network: NetworkShape, port_id: str, subnets: Sequence[SubnetShape], lowest: bool) -> None:
+async def _any_of(tx: Any, network: NetworkShape, port_id: str, subnets: Sequence[SubnetShape], lowest: bool) -> Given:
     """An address of the first of `subnets` that has one left."""
     for subnet in subnets:
         if lowest:
@@ -178,16 +190,17 @@ async def _any_of(tx: Any, network: NetworkShape, port_id: str, subnets: Sequenc
                 tx, subnet_id=subnet.id, pools=subnet.pools, highest=subnet.highest, port_id=port_id
             )
         if given is not None:
-            return
+            return {"subnet_id": subnet.id, "ip_address": given}
     raise errors.no_more_addresses(network.id)
 
 
-async def _certain(tx: Any, network: NetworkShape, port_id: str, text: str, subnet_id: str | None) -> None:
+async def _certain(tx: Any, network: NetworkShape, port_id: str, text: str, subnet_id: str | None) -> Given:
     address = str(address_of(text, "fixed_ips"))
     subnet = network.subnet(subnet_id) if subnet_id is not None else network.subnet_of(address)
     if not subnet.holds(address):
         raise BadRequest(f"IP address {address} is not a valid IP for the specified subnet.", type="InvalidIpForSubnet")
     await address_take(tx, network_id=network.id, subnet_id=subnet.id, address=address, port_id=port_id)
+    return {"subnet_id": subnet.id, "ip_address": address}
 
 
 async def addresses_change(tx: Any, network: NetworkShape, row: Port, asked: Sequence[FixedIp]) -> None:

@@ -34,6 +34,7 @@ from skybus.network.states import Cause
 OWNER = "compute:nova"
 
 OF_SERVERS = f"{SELECT} WHERE p.server_id = ANY($1::uuid[]) ORDER BY p.network_id, p.id"
+OF_SERVERS_LOCKED = f"{OF_SERVERS} FOR NO KEY UPDATE OF p"
 OF_SERVERS_BY_CARD = f"{SELECT} WHERE p.server_id = ANY($1::uuid[]) ORDER BY p.server_id, p.card, p.id"
 ADOPT = """
 UPDATE network.port
@@ -234,9 +235,10 @@ async def ports_of_server(store: Any, server_id: str) -> list[Port]:
     return await ports_of_servers(store, [server_id])
 
 
-async def ports_of_servers(store: Any, server_ids: Iterable[str]) -> list[Port]:
-    """The ports of many servers (each row has its `server_id`), in the order of their networks' ids."""
-    return list(await store.fetch(OF_SERVERS, list(server_ids)))
+async def ports_of_servers(store: Any, server_ids: Iterable[str], *, lock: bool = False) -> list[Port]:
+    """The ports of many servers (each row has its `server_id`), in the order of their networks' ids; with `lock`, held
+    to the end of the transaction."""
+    return list(await store.fetch(OF_SERVERS_LOCKED if lock else OF_SERVERS, list(server_ids)))
 
 
 async def cards_of_servers(store: Any, server_ids: Iterable[str]) -> dict[str, list[Port]]:
@@ -253,10 +255,10 @@ async def ports_release(tx: Any, server_ids: Iterable[str]) -> list[str]:
 
     Content to find none. Answers the networks whose set of hosts changed. The hosts have been told to unplug.
     """
-    rows = await ports_of_servers(tx, server_ids)
+    rows = await ports_of_servers(tx, server_ids, lock=True)
     if not rows:
         return []
-    changed = await ports_bind(tx, {row["id"]: "" for row in rows})
+    changed = await ports_bind(tx, {row["id"]: "" for row in rows}, rows)
     own = [row for row in rows if row["owned_by_server"]]
     if own:
         await ports_delete(tx, own)

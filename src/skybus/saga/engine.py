@@ -42,6 +42,8 @@ log = structlog.get_logger()
 
 MOST_TOGETHER = 64
 """Turns in one transaction."""
+PACE_SECONDS = 0.02
+"""Between two such transactions of an engine that is busy."""
 UNMOVED_SECONDS = 10.0
 """Until a sweep tries again to move an operation that it could not move."""
 
@@ -67,7 +69,7 @@ class Engine:
     def __init__(self, store: Store, sagas: Mapping[str, Saga]) -> None:
         self.store = store
         self.sagas = sagas
-        self._together = Together(self._take, most=MOST_TOGETHER)
+        self._together = Together(self._take, most=MOST_TOGETHER, pace_seconds=PACE_SECONDS)
 
     async def begin(self, operation_id: str) -> None:
         """Take the first step, unless it has been taken."""

@@ -35,7 +35,7 @@ SWEEP_SECONDS = 1.0
 """Between two looks for what was left behind."""
 ABANDONED_SECONDS = 3.0
 """A row that is older was left behind by a process that died, or could not send."""
-NUMBER_SECONDS = 0.005
+NUMBER_SECONDS = 0.015
 """Events that are owed within this time are numbered by one statement."""
 DELETE_SECONDS = 0.1
 """Rows of messages that were sent within this time are deleted by one statement."""

@@ -41,8 +41,8 @@ async def placed(tx: Tx, answered: Answered) -> None:
         assert isinstance(answer, Placed)
         hosts[op.resource_id] = op.memo["host"] = answer.host
     await servers_placed(tx, hosts)
-    ports = await ports_of_servers(tx, hosts)
-    await tell_peers(tx, await ports_bind(tx, {port["id"]: hosts[port["server_id"]] for port in ports}))
+    ports = await ports_of_servers(tx, hosts, lock=True)
+    await tell_peers(tx, await ports_bind(tx, {port["id"]: hosts[port["server_id"]] for port in ports}, ports))
 
 
 async def unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
