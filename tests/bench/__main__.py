@@ -43,7 +43,7 @@ class Bench:
             hosts = await api.call("GET", "compute", "/os-hypervisors")
             names = [host["hypervisor_hostname"] for host in hosts["hypervisors"]]
             for number in range(self.args.repeat):
-                await self.once(number, storms, requests, made.network, names)
+                await self.once(number, storms, requests, made.networks[0], names)
 
     async def once(self, number: int, storms: Storms, requests: Requests, network: str, hosts: list[str]) -> None:
         """One of the runs."""

@@ -1,7 +1,8 @@
-"""What a measurement needs to exist: no quotas, a network, the smallest flavor, an image."""
+"""What a measurement needs to exist: no quotas, networks, the smallest flavor, an image."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,20 +11,22 @@ from typing import Any
 from bench.api import Api
 
 IMAGE_BYTES = 65_536
-NETWORK = {"network": {"name": "bench"}}
+NETWORKS = 20
+"""Servers take them in turn, as those of many tenants would. All on one network, a thousand hosts would each have to be
+told of every other."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
     """Ids."""
 
-    network: str
+    networks: tuple[str, ...]
     flavor: str
     image: str
 
     def server(self, name: str) -> dict[str, Any]:
         """The body that asks for a server."""
-        networks = [{"uuid": self.network}]
+        networks = [{"uuid": self.networks[zlib.crc32(name.encode()) % len(self.networks)]}]
         wanted = {"name": name, "flavorRef": self.flavor, "imageRef": self.image, "networks": networks}
         return {"server": wanted}
 
@@ -32,15 +35,19 @@ class World:
 async def world(api: Api) -> AsyncIterator[World]:
     """Made, and removed at the end as far as we made it."""
     await api.unlimited()
-    network = (await api.call("POST", "network", "/networks", NETWORK))["network"]["id"]
+    networks: list[str] = []
     try:
-        subnet = {"network_id": network, "cidr": "10.128.0.0/16", "ip_version": 4}
-        await api.call("POST", "network", "/subnets", {"subnet": subnet})
+        for number in range(NETWORKS):
+            made = await api.call("POST", "network", "/networks", {"network": {"name": f"bench-{number}"}})
+            networks.append(made["network"]["id"])
+            subnet = {"network_id": networks[-1], "cidr": f"10.{128 + number}.0.0/16", "ip_version": 4}
+            await api.call("POST", "network", "/subnets", {"subnet": subnet})
         flavors = (await api.call("GET", "compute", "/flavors/detail"))["flavors"]
         smallest = min(flavors, key=lambda flavor: (flavor["ram"], flavor["vcpus"]))
-        yield World(network=network, flavor=smallest["id"], image=await _image(api))
+        yield World(networks=tuple(networks), flavor=smallest["id"], image=await _image(api))
     finally:
-        await api.call("DELETE", "network", f"/networks/{network}")
+        for network in networks:
+            await api.call("DELETE", "network", f"/networks/{network}")
 
 
 async def _image(api: Api) -> str:
