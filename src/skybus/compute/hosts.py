@@ -120,7 +120,7 @@ async def hosts_alive(tx: Tx, beats: Sequence[tuple[str, datetime]]) -> set[str]
     """Take in heartbeats that say no more than that a host was there then; answer the hosts that are known. Publishes
     HostChanged for one that was silent."""
     rows = await tx.fetch(ALIVE, [name for name, _ in beats], [then for _, then in beats], clock.now())
-    for row in rows:
+    for row in sorted(rows, key=lambda one: str(one["name"])):
         if not row["up"] and not row["forced_down"]:
             await tx.execute(UP, row["name"])
             _tell(tx, row["name"], "up")

@@ -68,7 +68,7 @@ WITH seen AS (
        AND coalesce(v.updated_at, v.created_at) < r.taken_at
 )
 SELECT coalesce(e.volume_id, n.volume_id) AS volume_id, coalesce(e.host, n.host) AS host,
-       n.volume_id IS NOT NULL AS there, v.id IS NOT NULL AS known, v.status
+       n.volume_id IS NOT NULL AS there, v.id IS NOT NULL AS known, v.status, v.host IS NOT NULL AS placed
   FROM expected e FULL JOIN seen n ON n.volume_id = e.volume_id AND n.host = e.host
   LEFT JOIN volume.volume v ON v.id::text = coalesce(e.volume_id, n.volume_id)
  WHERE {idle("volume", "coalesce(e.volume_id, n.volume_id)")}
@@ -161,7 +161,7 @@ async def volumes_stored(db: Tx) -> Sequence[Finding]:
             advice = "its data is out of reach: bring its pool back, or let its owner delete it"
         elif row["known"]:
             says = f"is {row['status']}, and {row['host']} has it and should not"
-            if row["status"] == "deleted":
+            if row["status"] == "deleted" or (row["status"] == "error" and not row["placed"]):
                 repair, advice = ("host", "volume", row["host"]), ""
         else:
             says = f"does not exist, and {row['host']} has it"

@@ -93,7 +93,7 @@ async def providers_alive(tx: Tx, hosts: Iterable[tuple[str, str]]) -> set[tuple
     """(kind, host) were heard, and are what they were; those that were silent are back, and announced. Answers those
     that are known."""
     rows = await tx.fetch(ALIVE, *_columns(hosts), clock.now())
-    for row in rows:
+    for row in sorted(rows, key=lambda one: (str(one["kind"]), str(one["host"]))):
         if not row["up"]:
             await tx.execute(RISE, row["kind"], row["host"])
             await provider_announce(tx, row["kind"], row["host"])
@@ -102,7 +102,7 @@ async def providers_alive(tx: Tx, hosts: Iterable[tuple[str, str]]) -> set[tuple
 
 async def providers_silent(tx: Tx, before: Any) -> list[tuple[str, str]]:
     """Mark as down every host that was last heard before `before`; answer them as (kind, host)."""
-    silent = [(row["kind"], row["host"]) for row in await tx.fetch(SILENT, before)]
+    silent = sorted((row["kind"], row["host"]) for row in await tx.fetch(SILENT, before))
     for kind, host in silent:
         await provider_announce(tx, kind, host)
     return silent

@@ -61,7 +61,7 @@ RETURNING o.id, o.request_id, o.project_id
 DUE = """
 SELECT id FROM saga.operation
  WHERE state IN ('running', 'undoing') AND deadline <= $1
- ORDER BY deadline LIMIT $2
+ ORDER BY deadline, id LIMIT $2
 """
 POSTPONE = """
 UPDATE saga.operation SET deadline = $2 WHERE id = $1 AND deadline < $2 AND state IN ('running', 'undoing')
@@ -265,7 +265,8 @@ async def operations_next(tx: Tx, ended: Sequence[Operation]) -> None:
         return
     now = clock.now()
     resources = [one.resource_type for one in ended], [one.resource_id for one in ended]
-    for row in await tx.fetch(NEXT, *resources, now + timedelta(seconds=BEGIN_SECONDS), now):
+    begun = await tx.fetch(NEXT, *resources, now + timedelta(seconds=BEGIN_SECONDS), now)
+    for row in sorted(begun, key=lambda one: str(one["id"])):
         tx.tell_conductor(
             BeginOperation(operation_id=row["id"]),
             operation_id=row["id"],

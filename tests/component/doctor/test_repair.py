@@ -168,6 +168,12 @@ async def _metered_beyond_the_end(p: Patient) -> None:
     p.cloud.wait(300)
 
 
+async def _made_after_all(p: Patient) -> None:
+    """A late order made a volume whose creation had been undone."""
+    await p.harm("DELETE FROM placement.allocation WHERE consumer_id = $1", p.spare)
+    await p.harm("UPDATE volume.volume SET status = 'error', host = NULL WHERE id = $1", p.spare)
+
+
 REPAIRED: dict[str, tuple[Damage, str, str]] = {
     "claim of nobody": (_claim_of_nobody, "claims-of-nobody", "release-claims"),
     "claim lost": (
@@ -227,6 +233,7 @@ REPAIRED: dict[str, tuple[Damage, str, str]] = {
     "deleted volume that is still there": (
         lambda p: p.harm("UPDATE volume.volume SET status = 'deleted', deleted_at = created_at WHERE id = $1", p.spare),
         "volumes-stored", "host"),
+    "volume that never came to be and is there": (_made_after_all, "volumes-stored", "host"),
     "volume that is not exported": (_unexport, "volumes-exported", "host"),
 }  # fmt: skip
 

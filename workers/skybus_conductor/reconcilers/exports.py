@@ -1,5 +1,5 @@
 """Exports: an attached volume is reached by its server, nobody reaches one through an attachment that is gone, and no
-volume is kept that was deleted."""
+volume is kept that was deleted or never came to be."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def reconcile(tx: Tx, report: PoolReport) -> None:
         log.warning("export_of_nobody", volume=export.volume_id, host=report.host)
         order = UnexportVolume(volume_id=export.volume_id, attachment_id=export.attachment_id)
         tx.send(f"volume.{report.host}", order, command_id=new_id(), operation_id="")
-    for volume_id in set(report.volumes) - working:
+    for volume_id in sorted(set(report.volumes) - working):
         await _kept(tx, report.host, volume_id)
 
 
@@ -66,6 +66,7 @@ async def _kept(tx: Tx, host: str, volume_id: str) -> None:
     except NotFound:
         log.error("volume_unknown", volume=volume_id, host=host)
         return
-    if volume["status"] == "deleted":
+    # One in error without a host never came to be: its creation was undone, and a late order made it after all.
+    if volume["status"] == "deleted" or (volume["status"] == "error" and volume["host"] is None):
         log.warning("volume_of_nobody", volume=volume_id, host=host)
         tx.send(f"volume.{host}", RemoveVolume(volume_id=volume_id), command_id=new_id(), operation_id="")

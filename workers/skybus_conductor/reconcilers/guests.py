@@ -44,7 +44,7 @@ async def reconcile(tx: Tx, report: HypervisorReport) -> None:
     for server_id in suspects:
         if server_id not in working and expected[server_id]["updated_at"] < report.taken_at:
             await _repair(tx, report, server_id, seen.get(server_id, "absent"))
-    for server_id in strangers - working:
+    for server_id in sorted(strangers - working):
         await _stranger(tx, report.host, server_id)
 
 
