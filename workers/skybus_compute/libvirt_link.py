@@ -109,7 +109,9 @@ class LibvirtLink:
     async def _present(self, what: str) -> Any:
         """The connection, awaited for a while when libvirtd has just gone."""
         try:
-            await asyncio.wait_for(self._up.wait(), AWAY_SECONDS)
+            async with asyncio.timeout(AWAY_SECONDS):
+                while self._connection is None:  # it may be lost again before we have our turn
+                    await self._up.wait()
         except TimeoutError:
             raise CommandTroubled(f"cannot {what}: there is no connection to the hypervisor") from None
         return self._connection
