@@ -81,10 +81,10 @@ async def test_what_cannot_be_given_is_refused_in_novas_words(net: Any, store: S
     bare = await net.make("network")
     outside, _ = await net.network_with_subnet("10.3.0.0/24", net.ADMIN, **{"router:external": True})
     bobs, _ = await net.network_with_subnet("10.4.0.0/24", net.BOB)
+    await net.make("port", network_id=network["id"], fixed_ips=[{"ip_address": "10.1.0.9"}])
     busy = await net.make("port", network_id=network["id"], device_id="something")
     empty = await net.make("port", network_id=network["id"], fixed_ips=[])
     bobs_port = await net.make("port", net.BOB, network_id=bobs["id"])
-    await net.make("port", network_id=network["id"], fixed_ips=[{"ip_address": "10.1.0.9"}])
     nobody = new_id()
     free = await net.make("port", network_id=network["id"])
     cases: list[tuple[list[dict[str, Any]], type[CloudError], str]] = [

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from simulation.dice import systems_entropy
 from skybus.store.store import SETTINGS, _prepare_connection
 
 T = TypeVar("T")
@@ -68,7 +69,8 @@ class Database:
             events._set_running_loop(outer)
 
     async def _connect(self) -> Any:
-        conn = await asyncpg.connect(self.dsn, server_settings=SESSION, timeout=30, command_timeout=60)
+        with systems_entropy():
+            conn = await asyncpg.connect(self.dsn, server_settings=SESSION, timeout=30, command_timeout=60)
         await _prepare_connection(conn)
         return conn
 

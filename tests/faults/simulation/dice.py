@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -32,11 +32,27 @@ def dice(seed: int, purpose: str) -> Dice:
 @contextmanager
 def entropy(source: random.Random) -> Iterator[None]:
     """Let everything that asks the system for random bytes have them from `source`."""
-    real = os.urandom
-    os.urandom = source.randbytes
-    random._urandom = source.randbytes  # type: ignore[attr-defined]
+    with _bytes_from(source.randbytes):
+        yield
+
+
+@contextmanager
+def systems_entropy() -> Iterator[None]:
+    """The system's own again: what a login to the database draws, if it draws, is no part of the seed."""
+    with _bytes_from(_system):
+        yield
+
+
+_system = os.urandom
+
+
+@contextmanager
+def _bytes_from(draw: Callable[[int], bytes]) -> Iterator[None]:
+    before = os.urandom
+    os.urandom = draw
+    random._urandom = draw  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        os.urandom = real
-        random._urandom = real  # type: ignore[attr-defined]
+        os.urandom = before
+        random._urandom = before  # type: ignore[attr-defined]
