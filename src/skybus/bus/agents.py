@@ -57,9 +57,13 @@ class Agents:
             self.servers.append(server)
             await server.prepare()
         await self._insist(self._connect)
-        for server in self.servers:
-            await self._insist(server.serve)
+        lanes = asyncio.Semaphore(START_LANES)
+        await asyncio.gather(*(self._serve(server, lanes) for server in self.servers))
         self._started = True
+
+    async def _serve(self, server: AgentServer, lanes: asyncio.Semaphore) -> None:
+        async with lanes:
+            await self._insist(server.serve)
 
     async def _connect(self) -> None:
         try:

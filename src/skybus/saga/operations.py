@@ -40,7 +40,6 @@ INSERT INTO saga.operation (id, kind, project_id, user_id, request_id, resource_
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15)
 ON CONFLICT DO NOTHING RETURNING id
 """
-LOCK = f"SELECT {COLUMNS} FROM saga.operation WHERE id = $1 FOR UPDATE"
 GET = f"SELECT {COLUMNS} FROM saga.operation WHERE id = $1"
 LOCK_ALL = f"SELECT {COLUMNS} FROM saga.operation WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 SAVE = """
