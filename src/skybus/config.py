@@ -34,8 +34,9 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """`amqp://user:password@host:port/vhost`, or `memory:` when everything runs in one process."""
     prefetch: int = 64
     """Messages that one consumer holds unacknowledged."""
-    delivery_limit: int = 5
-    """Deliveries after which a message goes to the dead letters."""
+    delivery_limit: int = 20
+    """Deliveries after which a message goes to the dead letters. A lost connection, or a process that died of something
+    else, counts as one too."""
     publish_seconds: float = 10.0
     """Deadline of a publish, its confirm included."""
 

@@ -168,7 +168,8 @@ class ComputeAgent:
     async def plug_volume(self, order: PlugVolume) -> VolumePlugged:
         """Give the guest the volume unless it has it."""
         async with self._turns.of(checked_id(order.server_id, "server")):
-            await self.hypervisor.plug(order.server_id, order.volume)
+            if not order.if_there or await self.hypervisor.find(order.server_id) is not None:
+                await self.hypervisor.plug(order.server_id, order.volume)
             return VolumePlugged(
                 server_id=order.server_id, attachment_id=order.volume.attachment_id, device=order.volume.device
             )

@@ -39,6 +39,13 @@ async def servers_placed(tx: Tx, hosts: Mapping[str, str]) -> None:
             tx.publish(event, project_id=row["project_id"])
 
 
+async def server_unplaced(tx: Tx, server_id: str) -> None:
+    """A placement was undone: the server is on no host. Content to find it on none."""
+    server = await server_lock(tx, server_id)
+    if not server["deleted"] and server["host"] is not None:
+        await server_move(tx, server, Cause.UNPLACED, host=None, vnc_port=None, power_state=0)
+
+
 async def servers_wired(tx: Tx, server_ids: Iterable[str]) -> None:
     """The ports are ready, the guests may boot."""
     rows = await servers_lock(tx, server_ids)
@@ -128,7 +135,6 @@ async def server_fail(
         "fault_at": clock.now(),
     }
     if building and not deleting:
-        columns |= {"host": None, "vnc_port": None, "power_state": 0}  # all of it was undone: nothing is on the host
         event = ServerFailed(server_id=server_id, code=code, reason=reason, details=told)
         tx.publish(event, project_id=server["project_id"])
     return await server_move(tx, server, Cause.FAILED, **columns)

@@ -205,13 +205,14 @@ def _after(server: Any, cause: Cause) -> tuple[State, str | None]:
     return after(State(server["state"]), cause), task
 
 
-_UNTOLD = frozenset((Cause.PLACED, Cause.WIRED))
+_UNTOLD = frozenset((Cause.PLACED, Cause.UNPLACED, Cause.WIRED))
 """Steps of a build that change no status: `ServerPlaced` tells of them."""
 
 
 _BESIDE_DELETE = frozenset(
     (
         Cause.PLACED,
+        Cause.UNPLACED,
         Cause.WIRED,
         Cause.BOOTED,
         Cause.STARTED,

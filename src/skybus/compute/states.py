@@ -24,6 +24,7 @@ class Cause(StrEnum):
     """What moves a server. `*_ASKED` is a user's request; the rest is what came of it or what a host noticed."""
 
     PLACED = "placed"
+    UNPLACED = "unplaced"
     WIRED = "wired"
     BOOTED = "booted"
     FAILED = "failed"
@@ -50,6 +51,7 @@ MOVES: Mapping[tuple[State, Cause], State] = MappingProxyType(
     {
         # From all live states: an administrator may have reset the state of a server that is being built.
         **{(state, Cause.PLACED): state for state in _LIVE},
+        **{(state, Cause.UNPLACED): state for state in _LIVE},
         **{(state, Cause.WIRED): state for state in _LIVE},
         **{(state, Cause.BOOTED): State.ACTIVE for state in _LIVE},
         **{(state, Cause.FAILED): State.ERROR for state in _LIVE},
@@ -73,8 +75,12 @@ MOVES: Mapping[tuple[State, Cause], State] = MappingProxyType(
     }
 )
 
+FIRST_TASK = "scheduling"
+"""What a server is busy with from its request until it is placed."""
+
 TASKS: Mapping[Cause, str] = MappingProxyType(
     {
+        Cause.UNPLACED: FIRST_TASK,
         Cause.PLACED: "networking",
         Cause.WIRED: "spawning",
         Cause.START_ASKED: "powering-on",
@@ -85,9 +91,6 @@ TASKS: Mapping[Cause, str] = MappingProxyType(
     }
 )
 """What a server is busy with after a cause; a cause that is not here leaves it idle."""
-
-FIRST_TASK = "scheduling"
-"""What a server is busy with from its request until it is placed."""
 
 VM_STATES: Mapping[str, str] = MappingProxyType(
     {

@@ -181,6 +181,8 @@ class PlugVolume(Command, frozen=True, kw_only=True):
     ANSWER: ClassVar[type[Answer]] = VolumePlugged
     server_id: str
     volume: GuestVolume
+    if_there: bool = False
+    """Be content where there is no such guest: a way back has nothing to give the volume back to."""
 
 
 class VolumeUnplugged(Answer, frozen=True, kw_only=True):

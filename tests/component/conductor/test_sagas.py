@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 
+from skybus.bus.envelope import Envelope
+from skybus.bus.message import Answer, Command
+from skybus.messages.compute import DestroyGuest, SpawnGuest
+from skybus.messages.volume import UnexportVolume
 from skybus.saga.plans import PLANS
 from skybus_conductor.sagas import MODULES
-from support.exercise import Case, exercise_saga
-from support.small_cloud import SmallCloud
+from support.exercise import REFUSED, Case, exercise_saga
+from support.small_cloud import Carry, SmallCloud, small_cloud
 
 
 async def post(cloud: SmallCloud, server_id: str, action: dict[str, Any]) -> str:
@@ -267,8 +271,6 @@ async def test_no_disturbance_leaves_a_saga_stuck_or_anything_behind(case: Case,
 
 
 async def test_a_delete_interrupts_a_create_at_whatever_step_it_is(tmp_path: Path) -> None:
-    from support.small_cloud import small_cloud
-
     for deliveries in range(14):
         async with small_cloud(tmp_path / str(deliveries)) as cloud:
             server_id = await cloud.server_asked(*await two_networks_and_an_image(cloud))
@@ -277,3 +279,42 @@ async def test_a_delete_interrupts_a_create_at_whatever_step_it_is(tmp_path: Pat
             await delete_it(cloud, server_id)
             await cloud.run()
             await nothing_is_left(cloud, server_id)
+
+
+async def test_an_interrupted_creation_leaves_the_server_on_no_host(tmp_path: Path) -> None:
+    orders: list[Command] = []
+
+    async def note(envelope: Envelope, command: Command, carry: Carry) -> Answer | None:
+        orders.append(command)
+        return await carry(command)
+
+    async with small_cloud(tmp_path) as cloud:
+        server_id = await cloud.server_asked(*await two_networks_and_an_image(cloud))
+        cloud.meddle = note
+        while not any(isinstance(order, SpawnGuest) for order in orders):
+            assert await cloud.deliver()
+        await delete_it(cloud, server_id)
+        await cloud.run()
+        await nothing_is_left(cloud, server_id)
+    # Its claim went with the undo: a second order, refused, would leave it on a host without one.
+    assert sum(isinstance(order, DestroyGuest) for order in orders) == 1
+
+
+async def test_a_detach_is_undone_although_the_guest_went_away(tmp_path: Path) -> None:
+    async def refuse(envelope: Envelope, command: Command, carry: Carry) -> Answer | None:
+        return REFUSED if isinstance(command, UnexportVolume) else await carry(command)
+
+    async with small_cloud(tmp_path) as cloud:
+        server_id, volume_id = await an_attached_volume(cloud)
+        for address, agent in cloud.agents.items():
+            if address.startswith("compute."):
+                await agent.handlers[DestroyGuest](DestroyGuest(server_id=server_id))
+        cloud.meddle = refuse
+        await detach_it(cloud, (server_id, volume_id))
+        await cloud.run()
+        assert await cloud.volume_status(volume_id) == "in-use"
+        cloud.meddle = None
+        await delete_it(cloud, server_id)
+        await cloud.run()
+        await nothing_is_left(cloud, server_id)
+        assert await cloud.volume_status(volume_id) == "available"

@@ -69,7 +69,7 @@ class _Queue:
 class Broker:
     """Exchanges and queues. `note` is told of every delivery."""
 
-    def __init__(self, dice: Dice, note: Callable[[str, str, str], None], *, delivery_limit: int = 5) -> None:
+    def __init__(self, dice: Dice, note: Callable[[str, str, str], None], *, delivery_limit: int = 20) -> None:
         self.dice, self.note, self.delivery_limit = dice, note, delivery_limit
         self.weather = Weather()
         self.up = True

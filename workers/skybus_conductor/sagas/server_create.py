@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from skybus.bus.message import Answer
-from skybus.compute.server_life import server_fail, servers_booted, servers_placed, servers_wired
+from skybus.compute.server_life import server_fail, server_unplaced, servers_booted, servers_placed, servers_wired
 from skybus.compute.servers import server_get, servers_get
 from skybus.compute.spawn import place_order, spawn_orders
 from skybus.messages.compute import DestroyGuest, GuestSpawned
@@ -50,6 +50,7 @@ async def unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None
     ports = await ports_of_server(tx, op.resource_id)
     await tell_peers(tx, await ports_bind(tx, {port["id"]: "" for port in ports}))
     await claim_release(tx, op.resource_id)
+    await server_unplaced(tx, op.resource_id)
 
 
 async def wired(tx: Tx, answered: Answered) -> None:

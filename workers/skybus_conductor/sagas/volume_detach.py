@@ -41,12 +41,13 @@ async def unplug(tx: Tx, op: Operation) -> Sequence[Order]:
 
 
 async def plug(tx: Tx, op: Operation) -> Sequence[Order]:
-    """Give it back to the guest, unless the server went away meanwhile."""
+    """Give it back to the guest, unless server or guest went away meanwhile."""
     gone = not await attachment_exists(tx, op.memo["attachment_id"])
     if gone or await guest_host(tx, op.memo["server_id"]) is None or "plugged_by" not in op.memo:
         return []
     volume = await guest_volume(tx, op.memo["attachment_id"])
-    return [Order(to=op.memo["plugged_by"], command=PlugVolume(server_id=op.memo["server_id"], volume=volume))]
+    command = PlugVolume(server_id=op.memo["server_id"], volume=volume, if_there=True)
+    return [Order(to=op.memo["plugged_by"], command=command)]
 
 
 async def unexport(tx: Tx, op: Operation) -> Sequence[Order]:
