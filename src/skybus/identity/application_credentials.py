@@ -11,6 +11,7 @@ from typing import Any
 from skybus import clock
 from skybus.errors import Conflict
 from skybus.http.times import micros, parse
+from skybus.identity.delegations import Delegation, DelegationKey
 from skybus.identity.passwords import Passwords
 from skybus.identity.revocations import revoke
 from skybus.identity.rows import missing
@@ -103,6 +104,23 @@ async def credential_find(db: Any, credential_id: str) -> Row | None:
     return await db.fetchrow(FIND, credential_id)
 
 
+def delegation_of(row: Row) -> Delegation:
+    """What a credential delegates."""
+    return Delegation(
+        key=DelegationKey("application_credential", row["id"]),
+        project_id=row["project_id"],
+        role_ids=tuple(role["id"] for role in row["roles"]),
+        expires_at=None if row["expires_at"] is None else int(row["expires_at"].timestamp()),
+        unrestricted=row["unrestricted"],
+    )
+
+
+async def credential_delegation(db: Any, credential_id: str) -> Delegation | None:
+    """What a credential delegates, or None when there is none."""
+    row = await credential_find(db, credential_id)
+    return None if row is None else delegation_of(row)
+
+
 async def credential_by_name(db: Any, user_id: str, name: str) -> Row | None:
     """A user's credential by its name, or None."""
     return await db.fetchrow(BY_NAME, user_id, name)
@@ -114,7 +132,7 @@ async def credential_delete(tx: Tx, user_id: str, credential_id: str) -> None:
         raise missing("application_credential", credential_id)
     event = ApplicationCredentialDeleted(application_credential_id=credential_id, user_id=user_id)
     tx.publish(event, project_id="")
-    await revoke(tx, {"application_credential_id": credential_id})
+    await revoke(tx, {"delegation_id": credential_id})
 
 
 def credential_view(row: Row, base: str) -> dict[str, Any]:

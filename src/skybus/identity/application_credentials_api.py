@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from skybus import clock
-from skybus.errors import BadRequest, Forbidden
+from skybus.errors import BadRequest
 from skybus.http.call import Call, Reply
 from skybus.http.paging import Where
 from skybus.http.routes import NO_BODY, Route
 from skybus.http.times import parse
 from skybus.identity import application_credentials as credentials
 from skybus.identity.assignments import effective_roles
+from skybus.identity.delegation_lookup import refuse_delegates
 from skybus.identity.rows import body_of, change, listing, path_id, text_filter
 
 
@@ -20,19 +21,6 @@ def _user_id(call: Call, rule: str) -> str:
     user_id = path_id(call, "user_id", "user")
     call.require(f"identity:{rule}", **{"target.user.id": user_id})
     return user_id
-
-
-async def _not_by_a_restricted_one(call: Call) -> None:
-    """Whoever came by an application credential may not make or delete any, unless it is unrestricted.
-
-    Raises Forbidden.
-    """
-    claims = call.service("tokens").claims(call.caller.token)
-    if claims.application_credential_id is None:
-        return
-    row = await credentials.credential_find(call.store, claims.application_credential_id)
-    if row is None or not row["unrestricted"]:
-        raise Forbidden("A restricted application credential cannot manage application credentials.")
 
 
 async def list_credentials(call: Call) -> Reply:
@@ -49,7 +37,7 @@ async def create_credential(call: Call) -> Reply:
     """`POST /users/{user_id}/application_credentials`."""
     user_id = _user_id(call, "create_application_credential")
     project_id = call.project_id
-    await _not_by_a_restricted_one(call)
+    await refuse_delegates(call)
     asked = body_of(call, "application_credential")
     if asked.get("expires_at") and parse(asked["expires_at"], "expires_at") <= clock.now():
         raise BadRequest("The expiry of an application credential must lie in the future.")
@@ -92,7 +80,7 @@ async def show_credential(call: Call) -> Reply:
 async def delete_credential(call: Call) -> Reply:
     """`DELETE /users/{user_id}/application_credentials/{credential_id}`."""
     user_id = _user_id(call, "delete_application_credential")
-    await _not_by_a_restricted_one(call)
+    await refuse_delegates(call)
     async with change(call) as tx:
         await credentials.credential_delete(tx, user_id, _credential_id(call))
     return Reply(None, 204)

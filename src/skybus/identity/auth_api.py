@@ -22,7 +22,6 @@ async def issue_token(call: Call) -> Reply:
     identity = call.service("identity")
     proven = await identity.login.prove(asked["identity"])
     scope = await scope_for(call.store, proven, asked.get("scope"))
-    credential = proven.credential
     token, claims = identity.tokens.issue(
         user_id=proven.user["id"],
         user_domain_id=proven.user["domain_id"],
@@ -35,7 +34,7 @@ async def issue_token(call: Call) -> Reply:
         roles=scope.roles,
         parent=proven.parent,
         expires_at=proven.expires_at,
-        application_credential_id=credential["id"] if credential is not None else None,
+        delegation=proven.delegation.key if proven.delegation is not None else None,
     )
     brief = "nocatalog" in call.query
     data = await token_body(identity.directory, claims, brief=brief)

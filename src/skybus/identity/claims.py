@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from skybus.http.caller import Caller
+from skybus.identity.delegations import LETTERS, DelegationKey
 
 PREFIX = "sky1."
 MAC_BYTES = 16
@@ -50,7 +51,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     system: bool = False
     roles: tuple[str, ...] = ()
     """Role names, implied ones included."""
-    application_credential_id: str | None = None
+    delegation: DelegationKey | None = None
     image_id: str | None = None
 
     @property
@@ -92,7 +93,9 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     scope_id: _Id = ""
     scope_domain: _Id = ""
     roles: str = ""
-    credential: _Id = ""
+    delegation: _Id = ""
+    delegation_kind: str = ""
+    """A letter."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -137,6 +140,7 @@ def _pack(claims: Claims) -> _Packed:
         if value is not None:
             scope, scope_id = letter, value
             break
+    by = claims.delegation
     return _Packed(
         user=_short(claims.user_id),
         user_domain=_short(claims.user_domain_id),
@@ -149,7 +153,8 @@ def _pack(claims: Claims) -> _Packed:
         scope_id=_short(scope_id),
         scope_domain=_short(claims.project_domain_id or ""),
         roles=" ".join(name.replace(" ", "\x1f") for name in claims.roles),
-        credential=_short(claims.application_credential_id or ""),
+        delegation=_short(by.id) if by is not None else "",
+        delegation_kind=LETTERS[by.kind] if by is not None else "",
     )
 
 
@@ -168,9 +173,19 @@ def _unpack(packed: _Packed) -> Claims:
         domain_id=scope_id if packed.scope == "d" else None,
         system=packed.scope == "s",
         roles=tuple(name.replace("\x1f", " ") for name in packed.roles.split(" ")) if packed.roles else (),
-        application_credential_id=_long(packed.credential) or None,
+        delegation=_delegation(packed),
         image_id=scope_id if packed.scope == "i" else None,
     )
+
+
+def _delegation(packed: _Packed) -> DelegationKey | None:
+    """Raises ValueError for a kind that this version does not know: it cannot tell what the token may not do."""
+    if not packed.delegation_kind and not packed.delegation:
+        return None
+    kinds = [kind for kind, letter in LETTERS.items() if letter == packed.delegation_kind]
+    if not kinds:
+        raise ValueError(packed.delegation_kind)
+    return DelegationKey(kinds[0], _long(packed.delegation))
 
 
 def _short(identifier: str) -> _Id:

@@ -23,17 +23,17 @@ REVISION = "SELECT revision FROM identity.revision"
 FORGET = "DELETE FROM identity.revocation WHERE expires_at < $1"
 INSERT = """
 INSERT INTO identity.revocation
-       (revision, audit_id, user_id, target, domain_id, role, application_credential_id, expires_at)
+       (revision, audit_id, user_id, target, domain_id, role, delegation_id, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 LOAD = """
-SELECT revision, audit_id, user_id, target, domain_id, role, application_credential_id, expires_at
+SELECT revision, audit_id, user_id, target, domain_id, role, delegation_id, expires_at
   FROM identity.revocation WHERE expires_at > $1 AND revision > $2
 """
 
 KEEP = timedelta(days=2)
 """Longer than any token lives, so that a longer token_seconds in another process cannot outlive a revocation."""
-FIELDS = ("audit_id", "user_id", "target", "domain_id", "role", "application_credential_id")
+FIELDS = ("audit_id", "user_id", "target", "domain_id", "role", "delegation_id")
 _Key = tuple[str | None, ...]
 
 
@@ -123,7 +123,7 @@ def _keys(claims: Claims, shape: tuple[bool, ...]) -> list[_Key]:
         (claims.target,),
         (claims.user_domain_id, claims.project_domain_id, claims.domain_id),
         claims.roles,
-        (claims.application_credential_id,),
+        (claims.delegation.id if claims.delegation is not None else None,),
     )
     keys: list[_Key] = [()]
     for wanted, choices in zip(shape, values, strict=True):

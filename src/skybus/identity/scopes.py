@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from skybus.errors import BadRequest, Forbidden, Unauthorized
 from skybus.identity.assignments import effective_roles
-from skybus.identity.login import Proven
+from skybus.identity.delegations import Delegation
 from skybus.identity.projects import domain_by_name, project_by_name, project_find
+from skybus.identity.proof import Proven
 from skybus.identity.tokens import NO_ENTRY
 
 Row = Any
@@ -32,10 +33,10 @@ async def scope_for(db: Any, proven: Proven, asked: Mapping[str, Any] | str | No
     """The scope that a request asks for, or the user's default one.
 
     Raises Unauthorized when there is no such thing or the user has no role there, BadRequest when the request cannot
-    be understood, Forbidden when an application credential is to reach beyond its project.
+    be understood, Forbidden when a delegation is to reach beyond its project.
     """
-    if proven.credential is not None:
-        return await _of_credential(db, proven, asked)
+    if proven.delegation is not None:
+        return await _delegated(db, proven, proven.delegation, asked)
     if asked is None:
         return await _default(db, proven.user)
     if asked == "unscoped":
@@ -91,19 +92,17 @@ async def _roles(db: Any, user: Row, target_id: str | None, where: str) -> tuple
     return tuple(row["name"] for row in roles)
 
 
-async def _of_credential(db: Any, proven: Proven, asked: Any) -> Scope:
-    """An application credential has one project, and there those of its roles that its user still has."""
-    credential = proven.credential
-    assert credential is not None
+async def _delegated(db: Any, proven: Proven, delegation: Delegation, asked: Any) -> Scope:
+    """A delegation has one project, and there those of its roles that its user still has."""
     if asked is not None:
         if "application_credential" in proven.methods and proven.parent is None:
             raise Unauthorized("Application credentials cannot request a scope.")
         wanted = asked.get("project") if isinstance(asked, Mapping) else None
         project = await _find_project(db, wanted) if wanted is not None else None
-        if project is None or project["id"] != credential["project_id"]:
-            raise Forbidden("A token of an application credential cannot be scoped to anything but its project.")
-    scope = await _project(db, proven.user, await project_find(db, credential["project_id"]))
-    allowed = await _implied(db, [role["id"] for role in credential["roles"]])
+        if project is None or project["id"] != delegation.project_id:
+            raise Forbidden("A delegation cannot be used anywhere but in its project.")
+    scope = await _project(db, proven.user, await project_find(db, delegation.project_id))
+    allowed = await _implied(db, delegation.role_ids)
     roles = tuple(name for name in scope.roles if name in allowed)
     if proven.parent is not None:
         roles = tuple(name for name in roles if name in proven.parent.roles)
@@ -122,9 +121,9 @@ SELECT r.name FROM identity.role r JOIN below b ON b.id = r.id WHERE r.domain_id
 """
 
 
-async def _implied(db: Any, role_ids: list[str]) -> set[str]:
+async def _implied(db: Any, role_ids: Sequence[str]) -> set[str]:
     """The names of these roles and of all that they imply."""
-    return {row["name"] for row in await db.fetch(BELOW, role_ids)}
+    return {row["name"] for row in await db.fetch(BELOW, list(role_ids))}
 
 
 async def _find_project(db: Any, asked: Mapping[str, Any]) -> Row | None:

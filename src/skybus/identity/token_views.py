@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from skybus.http.times import micros, micros_z
 from skybus.identity.application_credentials import credential_find
 from skybus.identity.catalog import catalog_view
 from skybus.identity.claims import Claims
+from skybus.identity.delegations import Kind
 from skybus.identity.directory import Directory
 from skybus.identity.rows import missing
 
@@ -22,8 +24,8 @@ async def token_body(directory: Directory, claims: Claims, *, brief: bool) -> by
     scope went in this moment."""
     token = await _identity(directory, claims)
     token.update(await _scope(directory, claims, brief))
-    if claims.application_credential_id is not None:
-        token["application_credential"] = await _credential(directory, claims.application_credential_id)
+    if claims.delegation is not None:
+        token.update(await _SHOWN[claims.delegation.kind](directory, claims.delegation.id))
     return _encode({"token": token})
 
 
@@ -83,4 +85,8 @@ async def _credential(directory: Directory, credential_id: str) -> dict[str, Any
     row = await credential_find(directory.store, credential_id)
     if row is None:
         raise missing("application_credential", credential_id)
-    return {"id": row["id"], "name": row["name"], "restricted": not row["unrestricted"]}
+    shown = {"id": row["id"], "name": row["name"], "restricted": not row["unrestricted"]}
+    return {"application_credential": shown}
+
+
+_SHOWN: Mapping[Kind, Callable[[Directory, str], Awaitable[dict[str, Any]]]] = {"application_credential": _credential}

@@ -9,6 +9,7 @@ from skybus import clock
 from skybus.errors import NotFound, Unauthorized
 from skybus.http.caller import Caller
 from skybus.identity.claims import IMAGE_READER, Claims, new_audit_id, seal, unseal
+from skybus.identity.delegations import DelegationKey
 from skybus.identity.keys import Keys
 from skybus.identity.revocations import Revocations, revoke
 from skybus.messages.identity import TokensRevoked
@@ -117,7 +118,7 @@ class Tokens:
         roles: tuple[str, ...] = (),
         parent: Claims | None = None,
         expires_at: int | None = None,
-        application_credential_id: str | None = None,
+        delegation: DelegationKey | None = None,
     ) -> tuple[str, Claims]:
         """A new token and what it says.
 
@@ -143,7 +144,7 @@ class Tokens:
             domain_id=domain_id,
             system=system,
             roles=roles,
-            application_credential_id=application_credential_id,
+            delegation=delegation,
         )
         return self._sealed(claims), claims
 

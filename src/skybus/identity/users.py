@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -63,6 +64,20 @@ async def user_get(db: Any, user_id: str) -> Row:
     if row is None:
         raise missing("user", user_id)
     return row
+
+
+async def user_asked(db: Any, asked: Mapping[str, Any]) -> Row | None:
+    """All that a login must know of the user whom a request names, by id or by name and domain; None when there is no
+    such user. Raises BadRequest when it names nobody."""
+    if asked.get("id") is not None:
+        return await db.fetchrow(LOGIN_BY_ID, asked["id"])
+    domain = asked.get("domain") or {}
+    name = asked.get("name")
+    if name is None or (domain.get("id") is None and domain.get("name") is None):
+        raise BadRequest("Expecting to find domain in user. The server could not comply with the request.")
+    if domain.get("id") is not None:
+        return await db.fetchrow(LOGIN_BY_NAME, domain["id"], name)
+    return await db.fetchrow(LOGIN_BY_NAMES, domain["name"], name)
 
 
 async def user_hold(tx: Tx, user_id: str) -> Row:

@@ -26,7 +26,8 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The domain of the token's user or of its project."""
     role: str | None = None
     """A role's name."""
-    application_credential_id: str | None = None
+    delegation_id: str | None = None
+    """By what they were made."""
 
 
 class TokensRevoked(Event, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skybus.identity.claims import PREFIX, Claims, new_audit_id, seal, unseal
+from skybus.identity.delegations import LETTERS, DelegationKey
 from skybus.ids import new_hex_id, new_id
 
 KEY, OTHER = b"k" * 32, b"o" * 32
@@ -37,7 +38,7 @@ def claims(draw: st.DrawFn) -> Claims:
         expires_at=draw(times),
         revision=draw(times),
         roles=tuple(draw(st.lists(role_names, max_size=5))),
-        application_credential_id=draw(st.none() | ids),
+        delegation=draw(st.none() | st.builds(DelegationKey, st.sampled_from(sorted(LETTERS)), ids)),
         **draw(scopes),
     )
 

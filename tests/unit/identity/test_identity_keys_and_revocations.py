@@ -83,7 +83,7 @@ async def test_keys_rotate_without_a_failed_request(keys: Keys) -> None:
         ({"domain_id": "d3"}, False),
         ({"role": "reader"}, True),
         ({"role": "admin"}, False),
-        ({"application_credential_id": "c"}, False),
+        ({"delegation_id": "c"}, False),
     ],
 )
 def test_a_revocation_covers_what_matches_all_its_fields(keys: Keys, match: dict[str, str], covered: bool) -> None:
