@@ -29,6 +29,8 @@ class Caller(Discreet, frozen=True, kw_only=True):
     """The token itself, for calls on the caller's behalf; never logged."""
     image_id: str | None = None
     """Set on a host's token that may read one image and nothing else."""
+    ruled_by: str | None = None
+    """Set when access rules say which requests may be made: of the delegation with this id."""
 
     def credentials(self) -> dict[str, object]:
         """What policy rules may compare with."""

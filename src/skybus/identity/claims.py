@@ -53,11 +53,18 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """Role names, implied ones included."""
     delegation: DelegationKey | None = None
     image_id: str | None = None
+    federation: tuple[str, str] | None = None
+    """The identity provider and the protocol by which its user came."""
 
     @property
     def target(self) -> str | None:
         """What the token is scoped to, as revocations name it."""
         return self.project_id or self.domain_id or (SYSTEM if self.system else None)
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """Ids of further users and domains: a revocation of their tokens is one of this."""
+        return self.delegation.depends_on if self.delegation is not None else ()
 
     def caller(self, token: str) -> Caller:
         """The caller that showed `token`."""
@@ -75,6 +82,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
             expires_at=datetime.fromtimestamp(self.expires_at, UTC),
             token=token,
             image_id=self.image_id,
+            ruled_by=self.delegation.id if self.delegation is not None and self.delegation.ruled else None,
         )
 
 
@@ -95,7 +103,8 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     roles: str = ""
     delegation: _Id = ""
     delegation_kind: str = ""
-    """A letter."""
+    """A letter, a capital one where access rules hold."""
+    depends_on: list[_Id] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -154,7 +163,8 @@ def _pack(claims: Claims) -> _Packed:
         scope_domain=_short(claims.project_domain_id or ""),
         roles=" ".join(name.replace(" ", "\x1f") for name in claims.roles),
         delegation=_short(by.id) if by is not None else "",
-        delegation_kind=LETTERS[by.kind] if by is not None else "",
+        delegation_kind=_letter(by) if by is not None else "",
+        depends_on=[_short(identifier) for identifier in by.depends_on] if by is not None else [],
     )
 
 
@@ -178,14 +188,20 @@ def _unpack(packed: _Packed) -> Claims:
     )
 
 
+def _letter(key: DelegationKey) -> str:
+    return LETTERS[key.kind].upper() if key.ruled else LETTERS[key.kind]
+
+
 def _delegation(packed: _Packed) -> DelegationKey | None:
     """Raises ValueError for a kind that this version does not know: it cannot tell what the token may not do."""
     if not packed.delegation_kind and not packed.delegation:
         return None
-    kinds = [kind for kind, letter in LETTERS.items() if letter == packed.delegation_kind]
+    letter = packed.delegation_kind.lower()
+    kinds = [kind for kind, known in LETTERS.items() if known == letter]
     if not kinds:
         raise ValueError(packed.delegation_kind)
-    return DelegationKey(kinds[0], _long(packed.delegation))
+    people = tuple(_long(identifier) for identifier in packed.depends_on)
+    return DelegationKey(kinds[0], _long(packed.delegation), letter != packed.delegation_kind, people)
 
 
 def _short(identifier: str) -> _Id:

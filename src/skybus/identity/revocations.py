@@ -119,9 +119,9 @@ def _keys(claims: Claims, shape: tuple[bool, ...]) -> list[_Key]:
     """The marks of one shape (which fields are set) that would concern `claims`."""
     values: tuple[tuple[str | None, ...], ...] = (
         claims.audit_ids[:1],
-        (claims.user_id,),
+        (claims.user_id, *claims.depends_on),
         (claims.target,),
-        (claims.user_domain_id, claims.project_domain_id, claims.domain_id),
+        (claims.user_domain_id, claims.project_domain_id, claims.domain_id, *claims.depends_on),
         claims.roles,
         (claims.delegation.id if claims.delegation is not None else None,),
     )

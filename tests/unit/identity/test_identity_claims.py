@@ -15,6 +15,9 @@ from skybus.ids import new_hex_id, new_id
 KEY, OTHER = b"k" * 32, b"o" * 32
 
 ids = st.one_of(st.builds(new_hex_id), st.builds(new_id), st.text("abcdefXYZ-_.0", min_size=1, max_size=64))
+keys = st.builds(
+    DelegationKey, st.sampled_from(sorted(LETTERS)), ids, st.booleans(), st.lists(ids, max_size=3).map(tuple)
+)
 times = st.integers(0, 2**40)
 scopes = st.one_of(
     st.just({}),
@@ -38,7 +41,7 @@ def claims(draw: st.DrawFn) -> Claims:
         expires_at=draw(times),
         revision=draw(times),
         roles=tuple(draw(st.lists(role_names, max_size=5))),
-        delegation=draw(st.none() | st.builds(DelegationKey, st.sampled_from(sorted(LETTERS)), ids)),
+        delegation=draw(st.none() | keys),
         **draw(scopes),
     )
 
