@@ -30,7 +30,7 @@ EFFECTIVE = (
     """
 WITH RECURSIVE persons AS (
     SELECT a.role_id, COALESCE(a.user_id, m.user_id) AS user_id, a.group_id AS via_group, a.target_id, a.inherited
-      FROM identity.assignment a LEFT JOIN identity.membership m ON m.group_id = a.group_id
+      FROM identity.assignment a LEFT JOIN identity.belonging m ON m.group_id = a.group_id
      WHERE a.user_id IS NOT NULL OR m.user_id IS NOT NULL
 ), below (top, id) AS (
     SELECT p.parent_id, p.id FROM identity.project p

@@ -43,7 +43,7 @@ WITH RECURSIVE above (id) AS (
 ), effective (role_id) AS (
     SELECT a.role_id
       FROM identity.assignment a
-     WHERE (a.user_id = $1 OR a.group_id IN (SELECT group_id FROM identity.membership WHERE user_id = $1))
+     WHERE (a.user_id = $1 OR a.group_id IN (SELECT group_id FROM identity.belonging WHERE user_id = $1))
        AND ((a.target_id IS NOT DISTINCT FROM $2 AND NOT a.inherited)
             OR (a.inherited AND a.target_id IN (SELECT id FROM above)))
     UNION
@@ -58,7 +58,7 @@ WITH RECURSIVE mine AS (
     SELECT a.target_id, a.inherited
       FROM identity.assignment a
      WHERE a.target_id IS NOT NULL
-       AND (a.user_id = $1 OR a.group_id IN (SELECT group_id FROM identity.membership WHERE user_id = $1))
+       AND (a.user_id = $1 OR a.group_id IN (SELECT group_id FROM identity.belonging WHERE user_id = $1))
 ), below (id) AS (
     SELECT p.id FROM identity.project p JOIN mine m ON p.parent_id = m.target_id WHERE m.inherited
     UNION

@@ -35,6 +35,7 @@ async def issue_token(call: Call) -> Reply:
         parent=proven.parent,
         expires_at=proven.expires_at,
         delegation=proven.delegation.key if proven.delegation is not None else None,
+        federation=proven.federation,
     )
     brief = "nocatalog" in call.query
     data = await token_body(identity.directory, claims, brief=brief)

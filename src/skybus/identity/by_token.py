@@ -27,4 +27,11 @@ async def prove(login: Login, shown: Mapping[str, Any], revision: int) -> Proven
         if delegation is None:
             raise NotFound("Could not find token.")
     methods = claims.methods if "token" in claims.methods else (*claims.methods, "token")
-    return Proven(user=user, methods=methods, revision=revision, parent=claims, delegation=delegation)
+    return Proven(
+        user=user,
+        methods=methods,
+        revision=revision,
+        parent=claims,
+        delegation=delegation,
+        federation=claims.federation,
+    )

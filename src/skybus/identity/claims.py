@@ -101,6 +101,8 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     scope_id: _Id = ""
     scope_domain: _Id = ""
     roles: str = ""
+    federation: str = ""
+    """Identity provider and protocol, with a mark between them."""
     delegation: _Id = ""
     delegation_kind: str = ""
     """A letter, a capital one where access rules hold."""
@@ -162,6 +164,7 @@ def _pack(claims: Claims) -> _Packed:
         scope_id=_short(scope_id),
         scope_domain=_short(claims.project_domain_id or ""),
         roles=" ".join(name.replace(" ", "\x1f") for name in claims.roles),
+        federation="\x1f".join(claims.federation or ()),
         delegation=_short(by.id) if by is not None else "",
         delegation_kind=_letter(by) if by is not None else "",
         depends_on=[_short(identifier) for identifier in by.depends_on] if by is not None else [],
@@ -185,7 +188,13 @@ def _unpack(packed: _Packed) -> Claims:
         roles=tuple(name.replace("\x1f", " ") for name in packed.roles.split(" ")) if packed.roles else (),
         delegation=_delegation(packed),
         image_id=scope_id if packed.scope == "i" else None,
+        federation=_federation(packed.federation),
     )
+
+
+def _federation(packed: str) -> tuple[str, str] | None:
+    provider, mark, protocol = packed.partition("\x1f")
+    return (provider, protocol) if mark else None
 
 
 def _letter(key: DelegationKey) -> str:

@@ -31,7 +31,7 @@ UPDATE = f"""
 UPDATE identity."group" AS g SET name = $2, description = $3, extra = $4 WHERE id = $1 RETURNING {COLUMNS}
 """
 DELETE = """DELETE FROM identity."group" WHERE id = $1"""
-MEMBERS = "SELECT user_id FROM identity.membership WHERE group_id = $1"
+MEMBERS = "SELECT user_id FROM identity.belonging WHERE group_id = $1"
 IS_MEMBER = "SELECT EXISTS (SELECT 1 FROM identity.membership WHERE group_id = $1 AND user_id = $2)"
 ADD = "INSERT INTO identity.membership (group_id, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 REMOVE = "DELETE FROM identity.membership WHERE group_id = $1 AND user_id = $2"

@@ -27,6 +27,8 @@ class Proven(msgspec.Struct, kw_only=True):
     """What was shown, or by which the shown token was made."""
     expires_at: int | None = None
     """Seconds since 1970, when the new token must end at the latest."""
+    federation: tuple[str, str] | None = None
+    """The identity provider and the protocol by which the user came."""
 
 
 def live(user: Row | None, *, password: bool = True) -> Row:
@@ -52,5 +54,6 @@ def both(first: Proven, second: Proven) -> Proven:
         revision=min(first.revision, second.revision),
         parent=first.parent or second.parent,
         delegation=first.delegation or second.delegation,
+        federation=first.federation or second.federation,
         expires_at=min((end for end in (first.expires_at, second.expires_at) if end is not None), default=None),
     )

@@ -119,6 +119,7 @@ class Tokens:
         parent: Claims | None = None,
         expires_at: int | None = None,
         delegation: DelegationKey | None = None,
+        federation: tuple[str, str] | None = None,
     ) -> tuple[str, Claims]:
         """A new token and what it says.
 
@@ -145,6 +146,7 @@ class Tokens:
             system=system,
             roles=roles,
             delegation=delegation,
+            federation=federation,
         )
         return self._sealed(claims), claims
 

@@ -122,7 +122,7 @@ async def list_user_groups(call: Call) -> Reply:
     """`GET /users/{user_id}/groups`."""
     user = await permitted_user(call, "identity:list_groups_for_user")
     where = Where()
-    where.add("g.id IN (SELECT group_id FROM identity.membership WHERE user_id = {})", user["id"])
+    where.add("g.id IN (SELECT group_id FROM identity.belonging WHERE user_id = {})", user["id"])
     text_filter(call, where, "name", "g.name")
 
     def view(row: Any, base: str) -> dict[str, Any]:
