@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skybus.errors import BadRequest
+from skybus.errors import BadRequest, Forbidden
 from skybus.http.call import Call, Reply
 from skybus.http.routes import NO_BODY, PUBLIC, Route
 from skybus.identity.assignments import domains_of, effective_roles, projects_of
@@ -71,11 +71,11 @@ async def revoke_token(call: Call) -> Reply:
 
 async def show_catalog(call: Call) -> Reply:
     """`GET /auth/catalog`."""
-    rows = await call.service("directory").catalog()
     caller = call.caller
     if caller.project_id is None and caller.domain_id is None and not caller.system:
-        rows = []
-    return whole(call, "catalog", catalog_view(rows, user_id=caller.user_id, project_id=caller.project_id))
+        raise Forbidden("A scoped token is required to produce a service catalog.")
+    catalog = await call.service("directory").catalog()
+    return whole(call, "catalog", catalog_view(catalog, user_id=caller.user_id, project_id=caller.project_id))
 
 
 async def list_projects(call: Call) -> Reply:

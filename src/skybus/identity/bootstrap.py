@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 
 from skybus import clock
-from skybus.identity import catalog, projects, roles, users
+from skybus.identity import projects, roles, users
 from skybus.identity.assignments import Grant, grant_exists, grant_insert
+from skybus.identity.endpoints import endpoint_insert
 from skybus.identity.passwords import check_now, hash_now
 from skybus.identity.projects import DEFAULT_DOMAIN
 from skybus.identity.roles import IMPLY
+from skybus.identity.services import service_insert
 from skybus.ids import derived_id
 from skybus.store import Tx
 
@@ -93,7 +95,7 @@ async def _catalog(tx: Tx, public_url: str, region: str) -> None:
     for kind, name, path in SERVICES:
         service_id = derived_id("service", kind).replace("-", "")
         if not await tx.fetchval(SERVICE_IS, service_id):
-            await catalog.service_insert(tx, {"type": kind, "name": name}, service_id)
+            await service_insert(tx, {"type": kind, "name": name}, service_id)
         for interface in INTERFACES:
             endpoint_id = derived_id("endpoint", region, kind, interface).replace("-", "")
             url = public_url + path
@@ -101,4 +103,4 @@ async def _catalog(tx: Tx, public_url: str, region: str) -> None:
                 await tx.execute(URL_UPDATE, endpoint_id, url)
             else:
                 asked = {"service_id": service_id, "interface": interface, "region_id": region, "url": url}
-                await catalog.endpoint_insert(tx, asked, endpoint_id)
+                await endpoint_insert(tx, asked, endpoint_id)

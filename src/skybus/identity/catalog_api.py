@@ -8,16 +8,15 @@ from skybus.errors import BadRequest, NotFound
 from skybus.http.call import Call, Reply
 from skybus.http.paging import Where
 from skybus.http.routes import NO_BODY, Route
-from skybus.identity import catalog
-from skybus.identity.rows import body_of, change, flag_filter, listing, path_id, query_text, text_filter
+from skybus.identity import endpoints, regions, services
+from skybus.identity.rows import body_of, change, flag_filter, listing, path_id, text_filter
 
 
 async def list_regions(call: Call) -> Reply:
     """`GET /regions`."""
     where = Where()
-    if "parent_region_id" in call.query:
-        where.add("r.parent_region_id = {}", query_text(call, "parent_region_id"))
-    return await listing(call, "regions", catalog.REGION_LIST, where, catalog.region_view, "r.id")
+    text_filter(call, where, "parent_region_id", "r.parent_region_id")
+    return await listing(call, "regions", regions.LIST, where, regions.region_view, "r.id")
 
 
 def _region_id(call: Call) -> str:
@@ -35,14 +34,14 @@ async def create_region(call: Call) -> Reply:
             raise BadRequest("The region's id in the body is not the one in the URL.")
         asked = {**asked, "id": _region_id(call)}
     async with change(call) as tx:
-        row = await catalog.region_insert(tx, asked)
-    return Reply({"region": catalog.region_view(row, call.base + "/v3")}, 201)
+        row = await regions.region_insert(tx, asked)
+    return Reply({"region": regions.region_view(row, call.base + "/v3")}, 201)
 
 
 async def show_region(call: Call) -> Reply:
     """`GET /regions/{region_id}`."""
-    row = await catalog.region_get(call.store, _region_id(call))
-    return Reply({"region": catalog.region_view(row, call.base + "/v3")})
+    row = await regions.region_get(call.store, _region_id(call))
+    return Reply({"region": regions.region_view(row, call.base + "/v3")})
 
 
 async def update_region(call: Call) -> Reply:
@@ -51,14 +50,14 @@ async def update_region(call: Call) -> Reply:
     if asked.get("id") not in (None, _region_id(call)):
         raise BadRequest("The id of a region cannot be changed.")
     async with change(call) as tx:
-        row = await catalog.region_update(tx, _region_id(call), asked)
-    return Reply({"region": catalog.region_view(row, call.base + "/v3")})
+        row = await regions.region_update(tx, _region_id(call), asked)
+    return Reply({"region": regions.region_view(row, call.base + "/v3")})
 
 
 async def delete_region(call: Call) -> Reply:
     """`DELETE /regions/{region_id}`."""
     async with change(call) as tx:
-        await catalog.region_delete(tx, _region_id(call))
+        await regions.region_delete(tx, _region_id(call))
     return Reply(None, 204)
 
 
@@ -67,54 +66,54 @@ async def list_services(call: Call) -> Reply:
     where = Where()
     text_filter(call, where, "name", "(s.extra ->> 'name')")
     text_filter(call, where, "type", "s.type")
-    return await listing(call, "services", catalog.SERVICE_LIST, where, catalog.service_view, "s.id")
+    return await listing(call, "services", services.LIST, where, services.service_view, "s.id")
 
 
 async def create_service(call: Call) -> Reply:
     """`POST /services`."""
     async with change(call) as tx:
-        row = await catalog.service_insert(tx, body_of(call, "service"))
-    return Reply({"service": catalog.service_view(row, call.base + "/v3")}, 201)
+        row = await services.service_insert(tx, body_of(call, "service"))
+    return Reply({"service": services.service_view(row, call.base + "/v3")}, 201)
 
 
 async def show_service(call: Call) -> Reply:
     """`GET /services/{service_id}`."""
-    row = await catalog.service_get(call.store, path_id(call, "service_id", "service"))
-    return Reply({"service": catalog.service_view(row, call.base + "/v3")})
+    row = await services.service_get(call.store, path_id(call, "service_id", "service"))
+    return Reply({"service": services.service_view(row, call.base + "/v3")})
 
 
 async def update_service(call: Call) -> Reply:
     """`PATCH /services/{service_id}`."""
     async with change(call) as tx:
-        row = await catalog.service_update(tx, path_id(call, "service_id", "service"), body_of(call, "service"))
-    return Reply({"service": catalog.service_view(row, call.base + "/v3")})
+        row = await services.service_update(tx, path_id(call, "service_id", "service"), body_of(call, "service"))
+    return Reply({"service": services.service_view(row, call.base + "/v3")})
 
 
 async def delete_service(call: Call) -> Reply:
     """`DELETE /services/{service_id}`."""
     async with change(call) as tx:
-        await catalog.service_delete(tx, path_id(call, "service_id", "service"))
+        await services.service_delete(tx, path_id(call, "service_id", "service"))
     return Reply(None, 204)
 
 
 async def list_endpoints(call: Call) -> Reply:
     """`GET /endpoints`."""
     where = Where()
+    if call.query.get("interface", "public") not in endpoints.INTERFACES:
+        raise BadRequest(f"The interface of an endpoint is one of {', '.join(endpoints.INTERFACES)}.")
     for name in ("service_id", "interface", "region_id"):
-        if name in call.query:
-            where.add(f"e.{name} = {{}}", query_text(call, name))
-    if "region" in call.query:
-        where.add("e.region_id = {}", query_text(call, "region"))
+        text_filter(call, where, name, f"e.{name}")
+    text_filter(call, where, "region", "e.region_id")
     flag_filter(call, where, "enabled", "e.enabled")
-    return await listing(call, "endpoints", catalog.ENDPOINT_LIST, where, catalog.endpoint_view, "e.id")
+    return await listing(call, "endpoints", endpoints.LIST, where, endpoints.endpoint_view, "e.id")
 
 
 def _wanted_endpoint(call: Call) -> dict[str, Any]:
     """The body's endpoint. Raises BadRequest when it names a service or region that is not there."""
     asked = body_of(call, "endpoint")
     url = asked.get("url")
-    if url is not None and catalog.unknown_variables(url):
-        raise BadRequest(f"The URL of an endpoint has unknown variables: {catalog.unknown_variables(url)}.")
+    if url is not None and endpoints.unknown_variables(url):
+        raise BadRequest(f"The URL of an endpoint has unknown variables: {endpoints.unknown_variables(url)}.")
     return asked
 
 
@@ -123,35 +122,34 @@ async def create_endpoint(call: Call) -> Reply:
     asked = _wanted_endpoint(call)
     async with change(call) as tx:
         try:
-            row = await catalog.endpoint_insert(tx, asked)
+            row = await endpoints.endpoint_insert(tx, asked)
         except NotFound as error:
             raise BadRequest(error.reason) from None
-    return Reply({"endpoint": catalog.endpoint_view(row, call.base + "/v3")}, 201)
+    return Reply({"endpoint": endpoints.endpoint_view(row, call.base + "/v3")}, 201)
 
 
 async def show_endpoint(call: Call) -> Reply:
     """`GET /endpoints/{endpoint_id}`."""
-    row = await catalog.endpoint_get(call.store, path_id(call, "endpoint_id", "endpoint"))
-    return Reply({"endpoint": catalog.endpoint_view(row, call.base + "/v3")})
+    row = await endpoints.endpoint_get(call.store, path_id(call, "endpoint_id", "endpoint"))
+    return Reply({"endpoint": endpoints.endpoint_view(row, call.base + "/v3")})
 
 
 async def update_endpoint(call: Call) -> Reply:
     """`PATCH /endpoints/{endpoint_id}`."""
     asked = _wanted_endpoint(call)
     async with change(call) as tx:
-        endpoint_id = path_id(call, "endpoint_id", "endpoint")
-        await catalog.endpoint_get(tx, endpoint_id)
+        old = await endpoints.endpoint_lock(tx, path_id(call, "endpoint_id", "endpoint"))
         try:
-            row = await catalog.endpoint_update(tx, endpoint_id, asked)
+            row = await endpoints.endpoint_update(tx, old, asked)
         except NotFound as error:
             raise BadRequest(error.reason) from None
-    return Reply({"endpoint": catalog.endpoint_view(row, call.base + "/v3")})
+    return Reply({"endpoint": endpoints.endpoint_view(row, call.base + "/v3")})
 
 
 async def delete_endpoint(call: Call) -> Reply:
     """`DELETE /endpoints/{endpoint_id}`."""
     async with change(call) as tx:
-        await catalog.endpoint_delete(tx, path_id(call, "endpoint_id", "endpoint"))
+        await endpoints.endpoint_delete(tx, path_id(call, "endpoint_id", "endpoint"))
     return Reply(None, 204)
 
 

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from skybus.identity.catalog import catalog_rows
+from skybus.identity.catalog import Catalog, catalog_read
 from skybus.identity.projects import project_find
 from skybus.identity.users import user_find
 from skybus.messages.identity import TokensRevoked
@@ -52,9 +52,9 @@ class Directory:
         """Role ids by name."""
         return await self._read("roles", "", self._roles)
 
-    async def catalog(self) -> list[Any]:
+    async def catalog(self) -> Catalog:
         """What catalogs are made from."""
-        return await self._read("catalog", "", lambda: catalog_rows(self.store))
+        return await self._read("catalog", "", lambda: catalog_read(self.store))
 
     async def _roles(self) -> dict[str, str]:
         return {row["name"]: row["id"] for row in await self.store.fetch(ROLES)}

@@ -16,7 +16,8 @@ from skybus.http.policy import Policy
 from skybus.http.routes import PUBLIC, check_routes
 from skybus.identity import RULES, Tokens, api, key_create, keys_ensure
 from skybus.identity.application_credentials import _fast
-from skybus.identity.catalog import catalog_view, unknown_variables
+from skybus.identity.catalog import Catalog, catalog_view
+from skybus.identity.endpoints import unknown_variables
 from skybus.identity.keys import Keys
 from skybus.identity.passwords import check_now, hash_now
 from skybus.identity.revocations import Revocations
@@ -156,7 +157,7 @@ def test_nobody_without_a_role_is_let_in_by_a_rule_about_others() -> None:
 
 def test_an_endpoint_that_needs_a_project_is_left_out_without_one() -> None:
     row = {"service_id": "s", "type": "t", "name": "n", "id": "e", "interface": "public", "region_id": "r"}
-    rows = [{**row, "url": "http://x/$(project_id)s"}]
-    assert catalog_view(rows, user_id="u", project_id=None)[0]["endpoints"] == []
-    assert catalog_view(rows, user_id="u", project_id="p")[0]["endpoints"][0]["url"] == "http://x/p"
+    catalog = Catalog(rows=[{**row, "url": "http://x/$(project_id)s"}], chosen={})
+    assert catalog_view(catalog, user_id="u", project_id=None)[0]["endpoints"] == []
+    assert catalog_view(catalog, user_id="u", project_id="p")[0]["endpoints"][0]["url"] == "http://x/p"
     assert unknown_variables("http://x/$(password)s/%(tenant_id)s") == ["password"]
