@@ -42,6 +42,7 @@ def control(
             "host": "127.0.0.1",
             "port": ports["gateway"],
             "token_key_dir": state.root / "keys",
+            "credential_key_dir": state.root / "credential-keys",
             "image_dir": state.root / "images",
         },
         "worker": {"http_host": "127.0.0.1", "http_port": ports[service.name] if service else 0},

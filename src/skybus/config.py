@@ -50,6 +50,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What clients reach us under; empty means http://host:port."""
     token_key_dir: Path = Path("keys")
     """Folder of token signing keys; the newest signs, all verify."""
+    credential_key_dir: Path = Path("credential-keys")
+    """Folder of the keys that users' credentials are encrypted with."""
     token_seconds: int = 3600
     password_rounds: int = 12
     """bcrypt cost."""

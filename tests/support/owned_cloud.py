@@ -14,6 +14,7 @@ from typing import Any
 
 from skybus.http.caller import Caller
 from skybus.identity import Identity, Tokens, bootstrap, keys_ensure
+from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.keys import Keys
 from skybus.identity.passwords import Passwords
 from skybus.ids import new_hex_id
@@ -174,6 +175,8 @@ async def owned_cloud(folder: Path) -> AsyncIterator[OwnedCloud]:
             async with small.store.transaction() as tx:
                 made = await bootstrap(tx, admin_password=PASSWORD, public_url=small.client.url, rounds=ROUNDS)
             identity = Identity(small.store, Tokens(Keys(folder / "keys")), passwords)
+            keys_ensure(folder / "credential-keys")
+            identity.login.credential_keys = CredentialKeys(folder / "credential-keys")
             await identity.tokens.load(small.store)
             cloud = OwnedCloud(small, identity)
             dispatcher = small.client.dispatcher

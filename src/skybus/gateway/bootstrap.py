@@ -13,6 +13,7 @@ from skybus.volume import types
 async def bootstrap(tx: Tx, config: Config, *, admin_password: str) -> None:
     """The administrator with roles and catalog, the flavors, the default volume type, the keys."""
     keys_ensure(config.gateway.token_key_dir)
+    keys_ensure(config.gateway.credential_key_dir)
     await identity_bootstrap(
         tx,
         admin_password=admin_password,

@@ -7,6 +7,7 @@ from typing import Any
 
 from skybus.errors import BadRequest, Unauthorized
 from skybus.identity import by_application_credential, by_password, by_token
+from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.passwords import Passwords
 from skybus.identity.proof import Proven, both
 from skybus.identity.tokens import Tokens
@@ -29,6 +30,7 @@ class Login:
         self.store = store
         self.tokens = tokens
         self.passwords = passwords
+        self.credential_keys = CredentialKeys()
 
     async def prove(self, identity: Mapping[str, Any]) -> Proven:
         """Who shows `identity` (the object of an authentication request).

@@ -6,11 +6,13 @@ import asyncio
 from typing import Any
 
 from skybus.config import Gateway
+from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.directory import Directory
 from skybus.identity.keys import Keys
 from skybus.identity.login import Login
 from skybus.identity.passwords import Passwords
 from skybus.identity.tokens import Tokens
+from skybus.messages.identity_credentials import KeysChanged
 from skybus.store import Store
 
 
@@ -33,6 +35,7 @@ class Identity:
         keys = await asyncio.to_thread(Keys, config.token_key_dir)
         passwords = await asyncio.to_thread(Passwords, config.password_rounds)
         identity = cls(store, Tokens(keys, seconds=config.token_seconds), passwords)
+        identity.login.credential_keys = await asyncio.to_thread(CredentialKeys, config.credential_key_dir)
         await identity.tokens.load(store)
         return identity
 
@@ -46,6 +49,9 @@ class Identity:
 
     async def apply_event(self, kind: str, body: dict[str, Any]) -> None:
         """Take note of an identity event, whichever process caused it; twice does no harm."""
+        if kind == KeysChanged.TYPE:
+            self.tokens.keys.refresh()
+            self.login.credential_keys.refresh()
         await self.tokens.apply_event(kind, body)
         await self.directory.apply_event(kind, body)
 

@@ -10,6 +10,7 @@ import pytest
 from identity_cloud import PASSWORD, ROUNDS, Cloud
 
 from skybus.identity import RULES, Identity, Tokens, api, bootstrap, keys_ensure
+from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.keys import Keys
 from skybus.identity.passwords import Passwords
 from skybus.store import Store
@@ -31,6 +32,8 @@ async def cloud(store: Store, tmp_path: Path, passwords: Passwords) -> AsyncIter
     async with store.transaction() as tx:
         made = await bootstrap(tx, admin_password=PASSWORD, public_url="http://cloud.test", rounds=ROUNDS)
     identity = Identity(store, Tokens(Keys(tmp_path / "keys")), passwords)
+    keys_ensure(tmp_path / "credential-keys")
+    identity.login.credential_keys = CredentialKeys(tmp_path / "credential-keys")
     await identity.tokens.load(store)
     services = {"store": store, **identity.services()}
     async with front([api()], RULES, services, authenticate=identity.tokens.authenticate) as client:

@@ -105,7 +105,11 @@ class Cloud:
             database=DatabaseConfig(dsn=self.database.dsn, pool_size=6),
             bus=Bus(url="amqp://simulated", prefetch=16),
             scheduler=Scheduler(cpu_allocation_ratio=1.0),
-            gateway=Gateway(image_dir=self.site.folder / "images", token_key_dir=self.site.folder),
+            gateway=Gateway(
+                image_dir=self.site.folder / "images",
+                token_key_dir=self.site.folder,
+                credential_key_dir=self.site.folder,
+            ),
             host=Host(name=host, state_dir=self.site.folder, report_seconds=REPORT_SECONDS),
             compute=Compute(
                 driver="simulated",
