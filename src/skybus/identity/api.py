@@ -12,6 +12,7 @@ from skybus.identity import (
     auth_api,
     catalog_api,
     domains_api,
+    federation_api,
     grants_api,
     groups_api,
     projects_api,
@@ -56,6 +57,7 @@ def api() -> Api:
         *domains_api.ROUTES,
         *roles_api.ROUTES,
         *grants_api.ROUTES,
+        *federation_api.ROUTES,
         *catalog_api.ROUTES,
     ]
     return Api(name="identity", prefix=PREFIX, routes=routes, error_body=bodies.identity)

@@ -7,6 +7,8 @@ that the API names.
 
 from __future__ import annotations
 
+from skybus.identity.policies_federation import RULES as FEDERATION_RULES
+
 READER = "rule:admin_required or (role:reader and system_scope:all)"
 
 
@@ -45,6 +47,7 @@ _CREDENTIAL_READER = f"{READER} or rule:target_owner"
 _CREDENTIAL_WRITER = "rule:admin_required or rule:target_owner"
 
 RULES: dict[str, str] = {
+    **FEDERATION_RULES,
     # shared
     "admin_required": "role:admin",
     "service_role": "role:service",
