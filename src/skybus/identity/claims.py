@@ -55,6 +55,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
     image_id: str | None = None
     federation: tuple[str, str] | None = None
     """The identity provider and the protocol by which its user came."""
+    credential_id: str | None = None
+    """The EC2 credential that signed for it, which it dies with."""
 
     @property
     def target(self) -> str | None:
@@ -107,6 +109,7 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     delegation_kind: str = ""
     """A letter, a capital one where access rules hold."""
     depends_on: list[_Id] = []
+    credential: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -168,6 +171,7 @@ def _pack(claims: Claims) -> _Packed:
         delegation=_short(by.id) if by is not None else "",
         delegation_kind=_letter(by) if by is not None else "",
         depends_on=[_short(identifier) for identifier in by.depends_on] if by is not None else [],
+        credential=claims.credential_id or "",
     )
 
 
@@ -189,6 +193,7 @@ def _unpack(packed: _Packed) -> Claims:
         delegation=_delegation(packed),
         image_id=scope_id if packed.scope == "i" else None,
         federation=_federation(packed.federation),
+        credential_id=packed.credential or None,
     )
 
 

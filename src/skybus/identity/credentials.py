@@ -123,7 +123,7 @@ async def credentials_of_user(
     keys: CredentialKeys,
 ) -> list[Credential]:
     """A user's credentials of one type (`totp`, `ec2`, ...), the oldest first, decrypted. `keys` are those of
-    `Identity.credential_keys`."""
+    `Login.credential_keys`."""
     return [opened(keys, row) for row in await db.fetch(OF_USER, user_id, type)]
 
 

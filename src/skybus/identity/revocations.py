@@ -123,7 +123,7 @@ def _keys(claims: Claims, shape: tuple[bool, ...]) -> list[_Key]:
         (claims.target,),
         (claims.user_domain_id, claims.project_domain_id, claims.domain_id, *claims.depends_on),
         claims.roles,
-        (claims.delegation.id if claims.delegation is not None else None,),
+        (claims.delegation.id if claims.delegation is not None else None, claims.credential_id),
     )
     keys: list[_Key] = [()]
     for wanted, choices in zip(shape, values, strict=True):

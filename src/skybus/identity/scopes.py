@@ -9,6 +9,7 @@ import msgspec
 
 from skybus.errors import BadRequest, Forbidden, Unauthorized
 from skybus.identity.assignments import effective_roles
+from skybus.identity.claims import Claims
 from skybus.identity.delegations import Delegation
 from skybus.identity.projects import domain_by_name, project_by_name, project_find
 from skybus.identity.proof import Proven
@@ -37,6 +38,8 @@ async def scope_for(db: Any, proven: Proven, asked: Mapping[str, Any] | str | No
     """
     if proven.delegation is not None:
         return await _delegated(db, proven, proven.delegation, asked)
+    if proven.parent is not None and proven.parent.credential_id is not None:
+        return await _signed(db, proven, proven.parent, asked)
     if asked is None:
         return await _default(db, proven.user)
     if asked == "unscoped":
@@ -109,6 +112,17 @@ async def _delegated(db: Any, proven: Proven, delegation: Delegation, asked: Any
     if not roles:
         raise Unauthorized(NO_ENTRY)
     return Scope(project=scope.project, roles=roles)
+
+
+async def _signed(db: Any, proven: Proven, parent: Claims, asked: Any) -> Scope:
+    """A token of an EC2 credential is good in the project of the credential and leads nowhere else."""
+    if asked is not None:
+        wanted = asked.get("project") if isinstance(asked, Mapping) else None
+        named = await _find_project(db, wanted) if wanted is not None else None
+        if named is None or named["id"] != parent.project_id:
+            raise Forbidden("A token of an EC2 credential cannot be used anywhere but in its project.")
+    scope = await _project(db, proven.user, await project_find(db, parent.project_id or ""))
+    return Scope(project=scope.project, roles=tuple(name for name in scope.roles if name in parent.roles))
 
 
 BELOW = """

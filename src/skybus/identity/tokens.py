@@ -120,6 +120,7 @@ class Tokens:
         expires_at: int | None = None,
         delegation: DelegationKey | None = None,
         federation: tuple[str, str] | None = None,
+        credential_id: str | None = None,
     ) -> tuple[str, Claims]:
         """A new token and what it says.
 
@@ -147,6 +148,7 @@ class Tokens:
             roles=roles,
             delegation=delegation,
             federation=federation,
+            credential_id=credential_id if parent is None else parent.credential_id,
         )
         return self._sealed(claims), claims
 
