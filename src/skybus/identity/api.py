@@ -15,7 +15,9 @@ from skybus.identity import (
     federation_api,
     grants_api,
     groups_api,
+    limits_api,
     projects_api,
+    registered_limits_api,
     roles_api,
     users_api,
 )
@@ -59,5 +61,7 @@ def api() -> Api:
         *grants_api.ROUTES,
         *federation_api.ROUTES,
         *catalog_api.ROUTES,
+        *registered_limits_api.ROUTES,
+        *limits_api.ROUTES,
     ]
     return Api(name="identity", prefix=PREFIX, routes=routes, error_body=bodies.identity)

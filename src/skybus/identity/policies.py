@@ -157,4 +157,19 @@ RULES: dict[str, str] = {
     "identity:list_application_credentials": _CREDENTIAL_READER,
     "identity:create_application_credential": "rule:target_owner",
     "identity:delete_application_credential": _CREDENTIAL_WRITER,
+    # limits
+    "identity:get_registered_limit": "rule:identity:any_caller",
+    "identity:list_registered_limits": "rule:identity:any_caller",
+    "identity:create_registered_limits": "rule:admin_required",
+    "identity:update_registered_limit": "rule:admin_required",
+    "identity:delete_registered_limit": "rule:admin_required",
+    "identity:get_limit_model": "rule:identity:any_caller",
+    "identity:get_limit": (
+        f"{READER} or domain_id:%(target.limit.domain.id)s or domain_id:%(target.limit.project.domain_id)s "
+        "or project_id:%(target.limit.project_id)s"
+    ),
+    "identity:list_limits": "rule:identity:any_caller",
+    "identity:create_limits": "rule:admin_required",
+    "identity:update_limit": "rule:admin_required",
+    "identity:delete_limit": "rule:admin_required",
 }

@@ -9,6 +9,7 @@ from skybus.config import Gateway
 from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.directory import Directory
 from skybus.identity.keys import Keys
+from skybus.identity.limit_models import FLAT, MODELS
 from skybus.identity.login import Login
 from skybus.identity.passwords import Passwords
 from skybus.identity.tokens import Tokens
@@ -24,18 +25,21 @@ class Identity:
         self.tokens = tokens
         self.directory = Directory(store)
         self.passwords = passwords
+        self.limit_model = FLAT
         self.login = Login(store, tokens, passwords)
 
     @classmethod
     async def open(cls, store: Store, config: Gateway) -> Identity:
         """Read the keys and learn the revocations. Begin to keep events before, and apply them after.
 
-        Raises ConfigError without a token key.
+        Raises ConfigError without a token key, or where projects are deeper than the limit model allows.
         """
         keys = await asyncio.to_thread(Keys, config.token_key_dir)
         passwords = await asyncio.to_thread(Passwords, config.password_rounds)
         identity = cls(store, Tokens(keys, seconds=config.token_seconds), passwords)
         identity.login.credential_keys = await asyncio.to_thread(CredentialKeys, config.credential_key_dir)
+        identity.limit_model = MODELS[config.limit_model]
+        await identity.limit_model.check_tree(store)
         await identity.tokens.load(store)
         return identity
 
