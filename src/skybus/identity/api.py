@@ -19,6 +19,7 @@ from skybus.identity import (
     projects_api,
     registered_limits_api,
     roles_api,
+    trusts_api,
     users_api,
 )
 
@@ -54,6 +55,7 @@ def api() -> Api:
         *auth_api.ROUTES,
         *users_api.ROUTES,
         *application_credentials_api.ROUTES,
+        *trusts_api.ROUTES,
         *groups_api.ROUTES,
         *projects_api.ROUTES,
         *domains_api.ROUTES,

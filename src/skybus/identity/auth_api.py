@@ -12,8 +12,9 @@ from skybus.identity.catalog import catalog_view
 from skybus.identity.claims import Claims
 from skybus.identity.projects import domain_view, project_view
 from skybus.identity.rows import body_of, change, whole
-from skybus.identity.scopes import scope_for
+from skybus.identity.scopes import earliest, scope_for
 from skybus.identity.token_views import token_body
+from skybus.identity.trusts import trust_use
 
 
 async def issue_token(call: Call) -> Reply:
@@ -22,9 +23,14 @@ async def issue_token(call: Call) -> Reply:
     identity = call.service("identity")
     proven = await identity.login.prove(asked["identity"])
     scope = await scope_for(call.store, proven, asked.get("scope"))
+    speaker = scope.speaker or proven.user
+    delegation = scope.delegation or proven.delegation
+    if scope.counted and delegation is not None:
+        async with change(call) as tx:
+            await trust_use(tx, delegation.key.id)
     token, claims = identity.tokens.issue(
-        user_id=proven.user["id"],
-        user_domain_id=proven.user["domain_id"],
+        user_id=speaker["id"],
+        user_domain_id=speaker["domain_id"],
         methods=proven.methods,
         revision=proven.revision,
         project_id=scope.project["id"] if scope.project is not None else None,
@@ -33,9 +39,9 @@ async def issue_token(call: Call) -> Reply:
         system=scope.system,
         roles=scope.roles,
         parent=proven.parent,
-        expires_at=proven.expires_at,
-        delegation=proven.delegation.key if proven.delegation is not None else None,
-        federation=proven.federation,
+        expires_at=earliest(proven.expires_at, delegation.expires_at if delegation is not None else None),
+        delegation=delegation.key if delegation is not None else None,
+        federation=proven.federation if scope.speaker is None else None,
     )
     brief = "nocatalog" in call.query
     data = await token_body(identity.directory, claims, brief=brief)

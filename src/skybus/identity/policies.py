@@ -7,6 +7,8 @@ that the API names.
 
 from __future__ import annotations
 
+from skybus.identity.policies_delegation import RULES as DELEGATION_RULES
+
 from skybus.identity.policies_federation import RULES as FEDERATION_RULES
 
 READER = "rule:admin_required or (role:reader and system_scope:all)"
@@ -172,4 +174,6 @@ RULES: dict[str, str] = {
     "identity:create_limits": "rule:admin_required",
     "identity:update_limit": "rule:admin_required",
     "identity:delete_limit": "rule:admin_required",
+    # trusts, access rules, OAuth
+    **DELEGATION_RULES,
 }

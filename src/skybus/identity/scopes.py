@@ -8,14 +8,17 @@ from typing import Any
 import msgspec
 
 from skybus.errors import BadRequest, Forbidden, Unauthorized
+from skybus.identity import trusts
 from skybus.identity.assignments import effective_roles
 from skybus.identity.claims import Claims
 from skybus.identity.delegations import Delegation
 from skybus.identity.projects import domain_by_name, project_by_name, project_find
 from skybus.identity.proof import Proven
 from skybus.identity.tokens import NO_ENTRY
+from skybus.identity.users import LOGIN_BY_ID
 
 Row = Any
+TRUST = "OS-TRUST:trust"
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,9 +28,20 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     domain: Row | None = None
     system: bool = False
     roles: tuple[str, ...] = ()
+    delegation: Delegation | None = None
+    """The trust that opens it."""
+    speaker: Row | None = None
+    """Whom a token of the trust names as its user, when that is not who asks: the trustor."""
+    counted: bool = False
+    """Whether the token takes one of the trust's uses."""
 
 
 UNSCOPED = Scope()
+
+
+def earliest(*ends: int | None) -> int | None:
+    """The first of these moments; None is none."""
+    return min((end for end in ends if end is not None), default=None)
 
 
 async def scope_for(db: Any, proven: Proven, asked: Mapping[str, Any] | str | None) -> Scope:
@@ -37,6 +51,8 @@ async def scope_for(db: Any, proven: Proven, asked: Mapping[str, Any] | str | No
     be understood, Forbidden when a delegation is to reach beyond its project.
     """
     if proven.delegation is not None:
+        if proven.parent is not None and proven.delegation.key.kind != "application_credential":
+            raise Forbidden("A token that was made by a delegation cannot be used to create another one.")
         return await _delegated(db, proven, proven.delegation, asked)
     if proven.parent is not None and proven.parent.credential_id is not None:
         return await _signed(db, proven, proven.parent, asked)
@@ -54,6 +70,8 @@ async def scope_for(db: Any, proven: Proven, asked: Mapping[str, Any] | str | No
         return await _domain(db, proven.user, await _find_domain(db, asked["domain"]))
     if "system" in asked:
         return await _system(db, proven.user, asked["system"])
+    if TRUST in asked:
+        return await _trusted(db, proven.user, asked[TRUST])
     raise BadRequest("A token can be scoped to a project, a domain or the system.")
 
 
@@ -68,12 +86,18 @@ async def _default(db: Any, user: Row) -> Scope:
 
 
 async def _project(db: Any, user: Row, project: Row | None) -> Scope:
+    project = await _open(db, project)
+    return Scope(project=project, roles=await _roles(db, user, project["id"], f"project {project['id']}"))
+
+
+async def _open(db: Any, project: Row | None) -> Row:
+    """The project, if tokens can be scoped to it. Raises Unauthorized."""
     if project is None or project["is_domain"] or not project["enabled"]:
         raise Unauthorized(NO_ENTRY)
     domain = await project_find(db, project["domain_id"])
     if domain is None or not domain["enabled"]:
         raise Unauthorized(NO_ENTRY)
-    return Scope(project=project, roles=await _roles(db, user, project["id"], f"project {project['id']}"))
+    return project
 
 
 async def _domain(db: Any, user: Row, domain: Row | None) -> Scope:
@@ -112,6 +136,41 @@ async def _delegated(db: Any, proven: Proven, delegation: Delegation, asked: Any
     if not roles:
         raise Unauthorized(NO_ENTRY)
     return Scope(project=scope.project, roles=roles)
+
+
+async def _trusted(db: Any, user: Row, asked: Any) -> Scope:
+    """Where a trust is good, and who speaks there: `user`, or the trustor whom it impersonates.
+
+    Raises Unauthorized for a trust that is gone or used up, Forbidden for one of another trustee, of people who may not
+    act any more, or with a role that its first trustor has lost.
+    """
+    trust_id = asked.get("id") if isinstance(asked, Mapping) else None
+    if not trust_id:
+        raise BadRequest("Expecting to find id in OS-TRUST:trust.")
+    trust = await trusts.trust_find(db, trust_id)
+    if trust is None or trusts.spent(trust):
+        raise Unauthorized(NO_ENTRY)
+    if trust["trustee_user_id"] != user["id"]:
+        raise Forbidden("User is not a trustee.")
+    people = await trusts.trust_people(db, trust_id)
+    if not all(person["enabled"] for person in people):
+        raise Forbidden("One of those who passed the trust on is disabled.")
+    project = await _open(db, await project_find(db, trust["project_id"]) if trust["project_id"] else None)
+    speaker = await db.fetchrow(LOGIN_BY_ID, trust["trustor_user_id"]) if trust["impersonation"] else None
+    if trust["impersonation"] and speaker is None:
+        raise Unauthorized(NO_ENTRY)
+    delegation = trusts.trust_delegation(trust, people, speaker or user)
+    have = await effective_roles(db, people[0]["id"], project["id"])
+    wanted = await _implied(db, delegation.role_ids)
+    if not wanted or not wanted.issubset(row["name"] for row in have):
+        raise Forbidden("Trustee has no delegated roles.")
+    return Scope(
+        project=project,
+        roles=tuple(row["name"] for row in have if row["name"] in wanted),
+        delegation=delegation,
+        speaker=speaker,
+        counted=trust["remaining_uses"] is not None,
+    )
 
 
 async def _signed(db: Any, proven: Proven, parent: Claims, asked: Any) -> Scope:

@@ -15,6 +15,7 @@ from skybus.identity.claims import Claims
 from skybus.identity.delegations import Kind
 from skybus.identity.directory import Directory
 from skybus.identity.rows import missing
+from skybus.identity.trusts import trust_find
 
 _encode = msgspec.json.Encoder().encode
 
@@ -89,4 +90,20 @@ async def _credential(directory: Directory, credential_id: str) -> dict[str, Any
     return {"application_credential": shown}
 
 
-_SHOWN: Mapping[Kind, Callable[[Directory, str], Awaitable[dict[str, Any]]]] = {"application_credential": _credential}
+async def _trust(directory: Directory, trust_id: str) -> dict[str, Any]:
+    row = await trust_find(directory.store, trust_id)
+    if row is None:
+        raise missing("trust", trust_id)
+    shown = {
+        "id": row["id"],
+        "trustor_user": {"id": row["trustor_user_id"]},
+        "trustee_user": {"id": row["trustee_user_id"]},
+        "impersonation": row["impersonation"],
+    }
+    return {"OS-TRUST:trust": shown}
+
+
+_SHOWN: Mapping[Kind, Callable[[Directory, str], Awaitable[dict[str, Any]]]] = {
+    "application_credential": _credential,
+    "trust": _trust,
+}
