@@ -53,6 +53,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     credential_key_dir: Path = Path("credential-keys")
     """Folder of the keys that users' credentials are encrypted with."""
     token_seconds: int = 3600
+    revocation_trust_seconds: float = 5.0
+    """How long tokens are believed after the database last said which were revoked; from then on the answer is 503."""
     password_rounds: int = 12
     """bcrypt cost."""
     max_body_bytes: int = 114_688

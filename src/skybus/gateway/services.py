@@ -51,7 +51,7 @@ class Services:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._tasks:
-            self.identity.close()
+            await self.identity.close()
 
     def by_name(self) -> Mapping[str, Any]:
         """All of them."""

@@ -7,6 +7,7 @@ higher revision: no clocks are compared, and a login that runs beside a revocati
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,12 @@ from skybus.identity.claims import Claims
 from skybus.messages.identity import Revocation, TokensRevoked
 from skybus.store import Tx
 
-BUMP = "UPDATE identity.revision SET revision = revision + 1 RETURNING revision"
+CHANNEL = "skybus_revoked"
+"""Notified by every transaction that revokes: its commit wakes all gateway processes, whatever the bus does."""
+
+BUMP = """
+UPDATE identity.revision SET revision = revision + 1 RETURNING revision, pg_notify('skybus_revoked', '')
+"""
 REVISION = "SELECT revision FROM identity.revision"
 FORGET = "DELETE FROM identity.revocation WHERE expires_at < $1"
 INSERT = """
@@ -31,8 +37,9 @@ SELECT revision, audit_id, user_id, target, domain_id, role, delegation_id, expi
   FROM identity.revocation WHERE expires_at > $1 AND revision > $2
 """
 
-KEEP = timedelta(days=2)
-"""Longer than any token lives, so that a longer token_seconds in another process cannot outlive a revocation."""
+KEEP = timedelta(days=4)
+"""Longer than any token lives and can be looked at after its end (`allow_expired`), so that a longer token_seconds in
+another process cannot outlive a revocation."""
 FIELDS = ("audit_id", "user_id", "target", "domain_id", "role", "delegation_id")
 _Key = tuple[str | None, ...]
 
@@ -66,6 +73,8 @@ class Revocations:
         """Grows with every revocation that is learnt: what was checked at this generation needs no new check."""
         self._marks: dict[_Key, tuple[int, float]] = {}
         self._shapes: set[tuple[bool, ...]] = set()
+        self.confirmed_at = float("-inf")
+        """Monotonic time of the last look at the table: every revocation that had committed by then is known."""
         self._looked_up_to = 0
         self._pruned_at = clock.now().timestamp()
 
@@ -78,21 +87,27 @@ class Revocations:
 
     async def catch_up(self, db: Any) -> int:
         """Learn what the table has got since the last look; answer the revision that was current before it."""
+        began = time.monotonic()
         revision = int(await db.fetchval(REVISION))
         if revision > self._looked_up_to:
             rows = await db.fetch(LOAD, clock.now(), self._looked_up_to)
             self.apply([Revocation(**dict(row)) for row in rows])
             self._looked_up_to = max(revision, self._looked_up_to)
+        self.confirmed_at = max(began, self.confirmed_at)
         return revision
 
     def apply(self, revocations: Iterable[Revocation]) -> None:
         """Learn these; the same one twice, or late, does no harm."""
+        news = False
         for one in revocations:
             key = tuple(getattr(one, name) for name in FIELDS)
-            revision, expires = self._marks.get(key, (0, 0.0))
-            self._marks[key] = max(revision, one.revision), max(expires, one.expires_at.timestamp())
-            self._shapes.add(tuple(part is not None for part in key))
-        self.generation += 1
+            before = self._marks.get(key, (0, 0.0))
+            mark = max(before[0], one.revision), max(before[1], one.expires_at.timestamp())
+            if mark != before:
+                news, self._marks[key] = True, mark
+                self._shapes.add(tuple(part is not None for part in key))
+        # Every revocation comes twice, by its event and by a look: the second time nothing has to be checked again.
+        self.generation += news
         self._prune()
 
     def apply_body(self, body: dict[str, Any]) -> None:

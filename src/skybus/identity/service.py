@@ -12,6 +12,7 @@ from skybus.identity.keys import Keys
 from skybus.identity.limit_models import FLAT, MODELS
 from skybus.identity.login import Login
 from skybus.identity.passwords import Passwords
+from skybus.identity.revocation_watch import RevocationWatch
 from skybus.identity.tokens import Tokens
 from skybus.messages.identity_credentials import KeysChanged
 from skybus.store import Store
@@ -27,10 +28,12 @@ class Identity:
         self.passwords = passwords
         self.limit_model = FLAT
         self.login = Login(store, tokens, passwords)
+        self._watching: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, store: Store, config: Gateway) -> Identity:
-        """Read the keys and learn the revocations. Begin to keep events before, and apply them after.
+        """Read the keys, learn the revocations and watch them until `close`. Begin to keep events before, and apply
+        them after.
 
         Raises ConfigError without a token key, or where projects are deeper than the limit model allows.
         """
@@ -40,12 +43,23 @@ class Identity:
         identity.login.credential_keys = await asyncio.to_thread(CredentialKeys, config.credential_key_dir)
         identity.limit_model = MODELS[config.limit_model]
         await identity.limit_model.check_tree(store)
+        trust = config.revocation_trust_seconds
+        identity.tokens.watch = RevocationWatch(store, identity.tokens.revocations, trust_seconds=trust)
         await identity.tokens.load(store)
+        identity._watching = asyncio.create_task(identity.tokens.watch.run())
         return identity
 
-    def close(self) -> None:
-        """Give the threads back."""
+    async def close(self) -> None:
+        """End the watch, and give the threads back."""
+        await self.end_watch()
         self.passwords.close()
+
+    async def end_watch(self) -> None:
+        """Learn of revocations by events alone from now on, as a process without others may."""
+        self.tokens.watch = None
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
 
     def services(self) -> dict[str, Any]:
         """What the handlers of this package, and of others, ask the gateway for by name."""
@@ -58,7 +72,3 @@ class Identity:
             self.login.credential_keys.refresh()
         await self.tokens.apply_event(kind, body)
         await self.directory.apply_event(kind, body)
-
-    async def catch_up(self) -> None:
-        """Learn the revocations that no event has told of, as when the bus is down."""
-        await self.tokens.catch_up(self.store)
