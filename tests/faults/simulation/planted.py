@@ -17,7 +17,6 @@ from skybus.bus.transport import Delivery, Settlement
 from skybus.errors import CommandRefused
 from skybus.messages.compute import DestroyGuest, GuestDestroyed
 from skybus.placement import claims
-from skybus.placement.claims import claim_release
 from skybus.saga import turns
 from skybus.saga.operations import Operation
 from skybus.store import Tx, relay
@@ -66,12 +65,12 @@ async def _nothing(*_: Any, **__: Any) -> None:
     """What was forgotten."""
 
 
-async def _no_orders(tx: Tx, op: Operation) -> Sequence[Any]:
+async def _no_networks(*_: Any) -> list[str]:
     return []
 
 
-async def _server_unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
-    await claim_release(tx, op.resource_id)
+async def _no_orders(tx: Tx, op: Operation) -> Sequence[Any]:
+    return []
 
 
 def _answered(command_id: str, answer: Answer, source: str) -> Any:
@@ -166,8 +165,8 @@ def planted() -> Sequence[Planted]:
         ),
         (
             "port-kept",
-            "the ports of a server that is given up stay bound to its host",
-            lambda: {"skybus_conductor.sagas.server_create:unplaced": _server_unplaced},
+            "the ports of a server that is given up stay its own",
+            lambda: {"skybus_conductor.sagas.server_create:ports_release": _no_networks},
         ),
         (
             "any-answer",

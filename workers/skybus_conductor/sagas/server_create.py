@@ -46,9 +46,7 @@ async def placed(tx: Tx, answered: Answered) -> None:
 
 
 async def unplaced(tx: Tx, op: Operation, answers: Mapping[str, Answer]) -> None:
-    """Give the room back. Fine when there is none."""
-    ports = await ports_of_server(tx, op.resource_id)
-    await tell_peers(tx, await ports_bind(tx, {port["id"]: "" for port in ports}))
+    """Give the room back. Fine when there is none. The ports are freed with it, at the end of the way back."""
     await claim_release(tx, op.resource_id)
     await server_unplaced(tx, op.resource_id)
 
