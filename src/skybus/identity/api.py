@@ -9,17 +9,20 @@ from skybus.http.call import Call, Reply
 from skybus.http.routes import NO_BODY, PUBLIC, Api, Route
 from skybus.identity import (
     application_credentials_api,
+    assignments_api,
     auth_api,
     catalog_api,
     domains_api,
     federation_api,
     grants_api,
+    endpoint_groups_api,
     groups_api,
     limits_api,
     projects_api,
     registered_limits_api,
     roles_api,
     trusts_api,
+    policies_api,
     users_api,
 )
 
@@ -67,3 +70,6 @@ def api() -> Api:
         *limits_api.ROUTES,
     ]
     return Api(name="identity", prefix=PREFIX, routes=routes, error_body=bodies.identity)
+        *assignments_api.ROUTES,
+        *endpoint_groups_api.ROUTES,
+        *policies_api.ROUTES,

@@ -25,13 +25,15 @@ JOINS = """
 """
 DIRECT = SELECT + "  FROM identity.assignment a" + JOINS
 
+# $1 is the one user whom it is about, or null: all others are left out before anything is worked out.
 # Groups become their members, inherited roles go down to the projects, implied roles stand beside their prior ones.
 EFFECTIVE = (
     """
 WITH RECURSIVE persons AS (
     SELECT a.role_id, COALESCE(a.user_id, m.user_id) AS user_id, a.group_id AS via_group, a.target_id, a.inherited
       FROM identity.assignment a LEFT JOIN identity.belonging m ON m.group_id = a.group_id
-     WHERE a.user_id IS NOT NULL OR m.user_id IS NOT NULL
+     WHERE (a.user_id IS NOT NULL OR m.user_id IS NOT NULL)
+       AND ($1::text IS NULL OR COALESCE(a.user_id, m.user_id) = $1)
 ), below (top, id) AS (
     SELECT p.parent_id, p.id FROM identity.project p
      WHERE p.parent_id IN (SELECT target_id FROM persons WHERE inherited)
@@ -59,16 +61,29 @@ SELECT a.role_id, a.user_id, a.group_id, a.target_id, false AS inherited, a.via_
   FROM a"""
     + JOINS
 )
-ORDER = "ORDER BY a.target_id NULLS FIRST, a.user_id, a.group_id, a.role_id"
 MOST = 10_000
+TAIL = f"ORDER BY a.target_id NULLS FIRST, a.user_id, a.group_id, a.role_id LIMIT {MOST + 1}"
 
 Row = Any
 
 
-async def assignments_find(db: Any, where: Where, *, effective: bool) -> list[Row]:
-    """The assignments that match `where` (over `a`, `t`, `r`); never more than 10,000."""
-    select = EFFECTIVE if effective else DIRECT
-    return list(await db.fetch(" ".join((select, where.sql, ORDER, f"LIMIT {MOST}")), *where.args))
+async def direct_assignments(db: Any, where: Where) -> list[Row]:
+    """The grants that match `where` (over `a`, `t`, `r`); at most 10,001."""
+    return list(await db.fetch(" ".join((DIRECT, where.sql, TAIL)), *where.args))
+
+
+def effective_where(user_id: str | None) -> Where:
+    """The beginning of a `where` for `effective_assignments`: of one user, or of all."""
+    where = Where()
+    where.args.append(user_id)
+    # A role of one domain stands in no token; only what it implies does.
+    where.add("r.domain_id IS NULL")
+    return where
+
+
+async def effective_assignments(db: Any, where: Where) -> list[Row]:
+    """What the grants amount to, as far as it matches a `where` made by `effective_where`; at most 10,001."""
+    return list(await db.fetch(" ".join((EFFECTIVE, where.sql, TAIL)), *where.args))
 
 
 def assignment_view(row: Row, base: str, *, names: bool, effective: bool) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from skybus.http.call import Call, Reply
 from skybus.http.paging import Where
 from skybus.http.routes import NO_BODY, Route
-from skybus.identity import projects
+from skybus.identity import domains, projects
 from skybus.identity.rows import body_of, change, flag_filter, listing, missing, path_id, text_filter
 
 
@@ -52,7 +52,7 @@ async def update_domain(call: Call) -> Reply:
 async def delete_domain(call: Call) -> Reply:
     """`DELETE /domains/{domain_id}`."""
     async with change(call) as tx:
-        await projects.domain_delete(tx, path_id(call, "domain_id", "domain"))
+        await domains.domain_delete(tx, path_id(call, "domain_id", "domain"))
     return Reply(None, 204)
 
 

@@ -1,22 +1,20 @@
-"""Grants: a user's or group's roles on a project, a domain or the system, and the list of all of them: routes."""
+"""Grants: a user's or group's roles on a project, a domain or the system: routes."""
 
 from __future__ import annotations
 
 from itertools import product
 from typing import Any
 
-from skybus.errors import BadRequest
+from skybus.errors import BadRequest, Forbidden
 from skybus.http.call import Call, Reply
-from skybus.http.paging import Where
 from skybus.http.routes import NO_BODY, Route
 from skybus.identity import assignments, groups, projects, roles, users
-from skybus.identity.assignment_list import assignment_view, assignments_find
 from skybus.identity.assignments import Grant
 from skybus.identity.claims import SYSTEM
 from skybus.identity.groups_api import group_target
 from skybus.identity.projects_api import project_target
 from skybus.identity.roles_api import role_target
-from skybus.identity.rows import change, flag, missing, path_id, query_text, whole
+from skybus.identity.rows import change, missing, path_id, whole
 from skybus.identity.users_api import user_target
 
 
@@ -98,15 +96,28 @@ async def create_grant(call: Call) -> Reply:
     _require(call, "create", found)
     grant = _grant(call)
     async with change(call) as tx:
-        await roles.role_hold(tx, grant.role_id)
+        role = await roles.role_hold(tx, grant.role_id)
         if grant.user_id is not None:
             await users.user_hold(tx, grant.user_id)
         elif await tx.fetchrow(groups.HOLD, grant.group_id) is None:
             raise missing("group", str(grant.group_id))
-        if grant.target_id is not None and await tx.fetchrow(projects.HOLD, grant.target_id) is None:
+        target = await tx.fetchrow(projects.HOLD, grant.target_id) if grant.target_id is not None else None
+        if grant.target_id is not None and target is None:
             raise missing("project", grant.target_id)
+        _refuse_misplaced(role, target)
         await assignments.grant_insert(tx, grant)
     return Reply(None, 204)
+
+
+def _refuse_misplaced(role: Any, target: Any | None) -> None:
+    """A role of one domain is good on the projects of that domain, and not on the system. Raises Forbidden or
+    BadRequest."""
+    if role["domain_id"] is None:
+        return
+    if target is None:
+        raise BadRequest(f"Role {role['id']} is a domain-specific role, which cannot be given on the system.")
+    if not target["is_domain"] and target["domain_id"] != role["domain_id"]:
+        raise Forbidden(f"Project {target['id']} must be in the same domain as the role {role['id']} being assigned.")
 
 
 async def revoke_grant(call: Call) -> Reply:
@@ -115,68 +126,6 @@ async def revoke_grant(call: Call) -> Reply:
     async with change(call) as tx:
         await assignments.grant_delete(tx, _grant(call))
     return Reply(None, 204)
-
-
-# --- GET /role_assignments
-
-
-async def list_assignments(call: Call) -> Reply:
-    """`GET /role_assignments`."""
-    query = call.query
-    project_id = query.get("scope.project.id")
-    tree = "include_subtree" in query and flag(query["include_subtree"] or "1")
-    where = Where()
-    if tree:
-        if project_id is None:
-            raise BadRequest("scope.project.id must be specified if include_subtree is also specified.")
-        project = await projects.project_find(call.store, query_text(call, "scope.project.id"))
-        call.require("identity:list_role_assignments_for_tree", **project_target(project))
-    else:
-        call.require("identity:list_role_assignments", **{"target.domain_id": call.caller.domain_id})
-        if call.caller.domain_id is not None and not call.permits("admin_required"):
-            where.add("COALESCE(t.domain_id, t.id) = {}", call.caller.domain_id)
-    effective = "effective" in query and flag(query["effective"] or "1")
-    if effective:
-        # A role of one domain stands in no token; only what it implies does.
-        where.add("r.domain_id IS NULL")
-    _assignment_filters(call, where, effective, tree)
-    rows = await assignments_find(call.store, where, effective=effective)
-    names = "include_names" in query and flag(query["include_names"] or "1")
-    base = call.base + "/v3"
-    return whole(
-        call, "role_assignments", [assignment_view(row, base, names=names, effective=effective) for row in rows]
-    )
-
-
-SUBTREE = """a.target_id IN (
-    WITH RECURSIVE below (id) AS (
-        SELECT {}::text UNION SELECT p.id FROM identity.project p JOIN below b ON p.parent_id = b.id
-    ) SELECT id FROM below)"""
-
-
-def _assignment_filters(call: Call, where: Where, effective: bool, tree: bool) -> None:
-    query = call.query
-    if "user.id" in query and "group.id" in query:
-        raise BadRequest("Specify a user or group, not both.")
-    if sum(name in query for name in ("scope.project.id", "scope.domain.id", "scope.system")) > 1:
-        raise BadRequest("Specify one of a project, a domain and the system.")
-    if effective and "group.id" in query:
-        raise BadRequest("Combining effective and group filter will always result in an empty list.")
-    for name, column in {"user.id": "a.user_id", "group.id": "a.group_id", "role.id": "a.role_id"}.items():
-        if name in query:
-            where.add(f"{column} = {{}}", query_text(call, name))
-    if "scope.project.id" in query:
-        condition = SUBTREE if tree else "a.target_id = {}"
-        where.add(condition, query_text(call, "scope.project.id"))
-        where.add("NOT t.is_domain")
-    if "scope.domain.id" in query:
-        where.add("a.target_id = {} AND t.is_domain", query_text(call, "scope.domain.id"))
-    if "scope.system" in query:
-        where.add("a.target_id IS NULL")
-    if "scope.OS-INHERIT:inherited_to" in query:
-        if query["scope.OS-INHERIT:inherited_to"] != "projects":
-            raise BadRequest("Roles can be inherited to projects only.")
-        where.add("a.inherited_from IS NOT NULL" if effective else "a.inherited")
 
 
 def _routes() -> list[Route]:
@@ -205,13 +154,4 @@ def _family(path: str, end: str) -> list[Route]:
     ]
 
 
-ROUTES = [
-    *_routes(),
-    Route(
-        method="GET",
-        path="/v3/role_assignments",
-        handler=list_assignments,
-        policy="identity:any_caller",
-        body=NO_BODY,
-    ),
-]
+ROUTES = _routes()

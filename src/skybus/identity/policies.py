@@ -7,6 +7,7 @@ that the API names.
 
 from __future__ import annotations
 
+from skybus.identity.policies_credentials import RULES as CREDENTIAL_RULES
 from skybus.identity.policies_delegation import RULES as DELEGATION_RULES
 
 from skybus.identity.policies_federation import RULES as FEDERATION_RULES
@@ -114,6 +115,11 @@ RULES: dict[str, str] = {
     "identity:list_roles": f"{READER} or (role:manager and domain_id:%(domain_id)s)",
     "identity:create_role": "rule:admin_required",
     "identity:update_role": "rule:admin_required",
+    "identity:get_domain_role": READER,
+    "identity:list_domain_roles": READER,
+    "identity:create_domain_role": "rule:admin_required",
+    "identity:update_domain_role": "rule:admin_required",
+    "identity:delete_domain_role": "rule:admin_required",
     "identity:delete_role": "rule:admin_required",
     "identity:get_implied_role": READER,
     "identity:check_implied_role": READER,
@@ -153,6 +159,40 @@ RULES: dict[str, str] = {
     "identity:list_endpoints": READER,
     "identity:create_endpoint": "rule:admin_required",
     "identity:update_endpoint": "rule:admin_required",
+    # what projects are given of the catalog
+    "identity:list_endpoint_groups": READER,
+    "identity:get_endpoint_group": READER,
+    "identity:list_projects_associated_with_endpoint_group": READER,
+    "identity:list_endpoints_associated_with_endpoint_group": READER,
+    "identity:get_endpoint_group_in_project": READER,
+    "identity:list_endpoint_groups_for_project": READER,
+    "identity:list_projects_for_endpoint": READER,
+    "identity:check_endpoint_in_project": READER,
+    "identity:list_endpoints_for_project": READER,
+    "identity:create_endpoint_group": "rule:admin_required",
+    "identity:update_endpoint_group": "rule:admin_required",
+    "identity:delete_endpoint_group": "rule:admin_required",
+    "identity:add_endpoint_group_to_project": "rule:admin_required",
+    "identity:remove_endpoint_group_from_project": "rule:admin_required",
+    "identity:add_endpoint_to_project": "rule:admin_required",
+    "identity:remove_endpoint_from_project": "rule:admin_required",
+    # policies of services
+    "identity:get_policy": READER,
+    "identity:list_policies": READER,
+    "identity:get_policy_for_endpoint": READER,
+    "identity:list_endpoints_for_policy": READER,
+    "identity:check_policy_association_for_endpoint": READER,
+    "identity:check_policy_association_for_service": READER,
+    "identity:check_policy_association_for_region_and_service": READER,
+    "identity:create_policy": "rule:admin_required",
+    "identity:update_policy": "rule:admin_required",
+    "identity:delete_policy": "rule:admin_required",
+    "identity:create_policy_association_for_endpoint": "rule:admin_required",
+    "identity:delete_policy_association_for_endpoint": "rule:admin_required",
+    "identity:create_policy_association_for_service": "rule:admin_required",
+    "identity:delete_policy_association_for_service": "rule:admin_required",
+    "identity:create_policy_association_for_region_and_service": "rule:admin_required",
+    "identity:delete_policy_association_for_region_and_service": "rule:admin_required",
     "identity:delete_endpoint": "rule:admin_required",
     # application credentials
     "identity:get_application_credential": _CREDENTIAL_READER,

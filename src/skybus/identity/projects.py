@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
 
 from skybus import clock
 from skybus.errors import BadRequest, Conflict, Forbidden
+from skybus.identity.immutable import options_after, refuse_change, refuse_delete
 from skybus.identity.revocations import revoke
 from skybus.identity.rows import extra_of, missing
 from skybus.ids import new_hex_id
-from skybus.messages.identity import (
-    DomainCreated,
-    DomainDeleted,
-    DomainUpdated,
-    ProjectCreated,
-    ProjectDeleted,
-    ProjectUpdated,
-)
+from skybus.messages.identity import DomainCreated, DomainUpdated, ProjectCreated, ProjectDeleted, ProjectUpdated
 from skybus.store import Tx
 
 DEFAULT_DOMAIN = "default"
 DEEPEST = 5
 """Levels of projects below a domain, as Keystone has it."""
+MOST_TAGS = 80
 
 COLUMNS = "p.id, p.domain_id, p.parent_id, p.is_domain, p.name, p.description, p.enabled, p.tags, p.options, p.extra"
 LIST = f"SELECT {COLUMNS} FROM identity.project p"
 GET = f"{LIST} WHERE p.id = $1"
 HOLD = f"{LIST} WHERE p.id = $1 FOR KEY SHARE"
 LOCK = f"{LIST} WHERE p.id = $1 FOR UPDATE"
+HOLD_DOMAIN = """
+SELECT p.id FROM identity.project p WHERE p.id = (SELECT domain_id FROM identity.project WHERE id = $1) FOR KEY SHARE
+"""
 BY_NAME = f"{LIST} WHERE p.domain_id = $1 AND p.name = $2 AND NOT p.is_domain"
 DOMAIN_BY_NAME = f"{LIST} WHERE p.name = $1 AND p.is_domain"
 INSERT = f"""
@@ -46,9 +45,9 @@ UPDATE identity.project AS p
 RETURNING {COLUMNS}
 """
 DELETE = "DELETE FROM identity.project WHERE id = $1"
-DELETE_DOMAIN = "DELETE FROM identity.project WHERE id = $1 OR domain_id = $1"
 HAS_CHILDREN = "SELECT EXISTS (SELECT 1 FROM identity.project WHERE parent_id = $1)"
 ENABLED_BELOW = "SELECT EXISTS (SELECT 1 FROM identity.project WHERE parent_id = $1 AND enabled)"
+NOBODYS_DEFAULT = """UPDATE identity."user" SET default_project_id = NULL WHERE default_project_id = ANY($1)"""
 DEPTH = """
 WITH RECURSIVE up (id, parent_id, depth) AS (
     SELECT id, parent_id, 0 FROM identity.project WHERE id = $1
@@ -88,61 +87,68 @@ async def domain_hold(tx: Tx, domain_id: str) -> Row:
 
 async def project_insert(tx: Tx, asked: dict[str, Any], default_domain_id: str) -> Row:
     """Make a project from a request's attributes. Raises NotFound, BadRequest, Forbidden or Conflict."""
-    parent_id = asked.get("parent_id")
-    domain_id = asked.get("domain_id")
-    if parent_id is None:
-        domain_id = domain_id or default_domain_id
-        parent = await domain_hold(tx, domain_id)
-    else:
-        parent = await tx.fetchrow(HOLD, parent_id)
-        if parent is None:
-            raise missing("project", parent_id)
-        inside = parent["id"] if parent["is_domain"] else parent["domain_id"]
-        if domain_id is not None and domain_id != inside:
-            raise BadRequest("A project must be in the domain of its parent.")
-        domain_id = inside
-        if await tx.fetchval(DEPTH, parent_id) >= DEEPEST:
-            raise Forbidden(f"Projects can be nested at most {DEEPEST} deep.")
-    if not parent["enabled"]:
-        raise Forbidden(f"Cannot create a project below {parent['id']}, which is disabled.")
-    row = await _insert(tx, asked, domain_id=domain_id, parent_id=parent["id"], is_domain=False)
+    parent = await _parent(tx, asked, default_domain_id)
+    domain_id = parent["domain_id"] or parent["id"]
+    if not parent["is_domain"] and await tx.fetchval(DEPTH, parent["id"]) >= DEEPEST:
+        raise Forbidden(f"Projects can be nested at most {DEEPEST} deep.")
+    row = await _row_insert(tx, asked, domain_id=domain_id, parent_id=parent["id"])
+    if row is None:
+        raise Conflict(
+            "Conflict occurred attempting to store project - it is not permitted to have two of that name in a domain."
+        )
     tx.publish(ProjectCreated(project_id=row["id"], domain_id=domain_id, name=row["name"]), project_id=row["id"])
     return row
 
 
-async def domain_insert(tx: Tx, asked: dict[str, Any], domain_id: str | None = None) -> Row:
-    """Make a domain from a request's attributes. Raises Conflict."""
-    row = await _insert(tx, asked, domain_id=None, parent_id=None, is_domain=True, new_id=domain_id)
-    tx.publish(DomainCreated(domain_id=row["id"], name=row["name"]), project_id="")
-    return row
+async def _parent(tx: Tx, asked: dict[str, Any], default_domain_id: str) -> Row:
+    """What a new project is to hang below, held with its domain. Raises NotFound, or BadRequest when it will not do."""
+    parent_id = asked.get("parent_id")
+    parent = await project_find(tx, parent_id) if parent_id is not None else None
+    if parent_id is not None and parent is None:
+        raise missing("project", parent_id)
+    inside = default_domain_id if parent is None else parent["domain_id"] or parent["id"]
+    domain_id = asked.get("domain_id") or inside
+    if parent is not None and domain_id != inside:
+        raise BadRequest("A project must be in the domain of its parent.")
+    # The domain first: whoever deletes a domain locks it before what is in it.
+    holders = [await domain_hold(tx, domain_id)]
+    if parent is not None and not parent["is_domain"]:
+        held = await tx.fetchrow(HOLD, parent["id"])
+        if held is None:
+            raise missing("project", parent["id"])
+        holders.append(held)
+    for row in holders:
+        if not row["enabled"]:
+            raise BadRequest(f"Cannot create a project in a branch that contains the disabled project {row['id']}.")
+    return holders[-1]
 
 
-async def _insert(
-    tx: Tx,
-    asked: dict[str, Any],
-    *,
-    domain_id: str | None,
-    parent_id: str | None,
-    is_domain: bool,
-    new_id: str | None = None,
-) -> Row:
-    row = await tx.fetchrow(
+async def _row_insert(
+    tx: Tx, asked: dict[str, Any], *, domain_id: str | None, parent_id: str | None, new_id: str | None = None
+) -> Row | None:
+    """The row of a new project, or of a new domain when it is in none; None when id or name are in use."""
+    return await tx.fetchrow(
         INSERT,
         new_id or new_hex_id(),
         domain_id,
         parent_id,
-        is_domain,
-        asked["name"],
+        domain_id is None,
+        asked["name"].strip(),
         asked.get("description") or "",
         asked.get("enabled", True),
         sorted(asked.get("tags", [])),
-        asked.get("options", {}),
+        options_after({}, asked.get("options", {})),
         extra_of(asked, KNOWN | PRIVATE),
         clock.now(),
     )
+
+
+async def domain_insert(tx: Tx, asked: dict[str, Any], domain_id: str | None = None) -> Row:
+    """Make a domain from a request's attributes. Raises Conflict."""
+    row = await _row_insert(tx, asked, domain_id=None, parent_id=None, new_id=domain_id)
     if row is None:
-        noun = "domain" if is_domain else "project"
-        raise Conflict(f"Conflict occurred attempting to store {noun} - it is not permitted to have two of that name.")
+        raise Conflict("Conflict occurred attempting to store domain - it is not permitted to have two of that name.")
+    tx.publish(DomainCreated(domain_id=row["id"], name=row["name"]), project_id="")
     return row
 
 
@@ -151,28 +157,31 @@ async def project_update(tx: Tx, project_id: str, asked: dict[str, Any], *, is_d
 
     Disabling revokes every token of its scope; disabling a domain also those of its users and projects.
     """
+    noun = "domain" if is_domain else "project"
+    if not is_domain:
+        # Before the project itself, because whoever deletes a domain locks it before what is in it.
+        await tx.fetchrow(HOLD_DOMAIN, project_id)
     old = await tx.fetchrow(LOCK, project_id)
     if old is None or old["is_domain"] != is_domain:
-        raise missing("domain" if is_domain else "project", project_id)
-    for name in ("domain_id", "parent_id", "is_domain"):
-        if name in asked and asked[name] != old[name]:
-            raise BadRequest(f"{name} of a project cannot be changed.")
+        raise missing(noun, project_id)
+    refuse_change(noun, old, asked)
+    _refuse_move(old, asked)
     enabled = asked.get("enabled", old["enabled"])
-    if old["enabled"] and not enabled and not is_domain and await tx.fetchval(ENABLED_BELOW, project_id):
-        raise Forbidden(f"Cannot disable project {project_id}: its subtree contains enabled projects.")
+    if enabled != old["enabled"] and not is_domain:
+        await (_may_be_enabled if enabled else _may_be_disabled)(tx, old)
     try:
         row = await tx.fetchrow(
             UPDATE,
             project_id,
-            asked.get("name", old["name"]),
+            asked.get("name", old["name"]).strip(),
             asked.get("description", old["description"]) or "",
             enabled,
             sorted(asked.get("tags", old["tags"])),
-            {**old["options"], **asked.get("options", {})},
+            options_after(old["options"], asked.get("options", {})),
             extra_of(asked, KNOWN | PRIVATE, old["extra"]),
         )
     except asyncpg.UniqueViolationError:
-        raise Conflict("Conflict occurred attempting to store project - the name is in use.") from None
+        raise Conflict(f"Conflict occurred attempting to store {noun} - the name is in use.") from None
     changed = sorted(asked)
     if is_domain:
         tx.publish(DomainUpdated(domain_id=project_id, enabled=enabled, changed=changed), project_id="")
@@ -184,28 +193,53 @@ async def project_update(tx: Tx, project_id: str, asked: dict[str, Any], *, is_d
     return row
 
 
+def _refuse_move(old: Row, asked: dict[str, Any]) -> None:
+    for name in ("id", "domain_id", "is_domain"):
+        if name in asked and asked[name] != old[name]:
+            raise BadRequest(f"{name} of a project cannot be changed.")
+    if "parent_id" in asked and asked["parent_id"] != old["parent_id"]:
+        raise Forbidden("The parent of a project cannot be changed.")
+
+
+async def _may_be_enabled(tx: Tx, project: Row) -> None:
+    """Raises Forbidden while something above it is disabled. Nothing above can be disabled before `tx` ends."""
+    for above in (project["domain_id"], project["parent_id"]):
+        # What is enabled has no disabled project above it, so that parent and domain speak for all.
+        row = await tx.fetchrow(HOLD, above)
+        if row is None or not row["enabled"]:
+            raise Forbidden(f"Cannot enable project {project['id']} since it has disabled parents.")
+
+
+async def _may_be_disabled(tx: Tx, project: Row) -> None:
+    if await tx.fetchval(ENABLED_BELOW, project["id"]):
+        raise Forbidden(f"Cannot disable project {project['id']} since its subtree contains enabled projects.")
+
+
+async def tags_change(tx: Tx, project_id: str, change: Callable[[set[str]], set[str]]) -> Row:
+    """Give a project or a domain the tags that `change` makes of those it has. Raises NotFound, Forbidden, or
+    BadRequest for more than 80."""
+    await tx.fetchrow(HOLD_DOMAIN, project_id)
+    row = await tx.fetchrow(LOCK, project_id)
+    if row is None:
+        raise missing("project", project_id)
+    tags = change(set(row["tags"]))
+    if len(tags) > MOST_TAGS:
+        raise BadRequest(f"A project has at most {MOST_TAGS} tags.")
+    return await project_update(tx, project_id, {"tags": list(tags)}, is_domain=row["is_domain"])
+
+
 async def project_delete(tx: Tx, project_id: str) -> None:
     """Delete a project that has none below it. Raises NotFound or Forbidden."""
     row = await tx.fetchrow(LOCK, project_id)
     if row is None or row["is_domain"]:
         raise missing("project", project_id)
+    refuse_delete("project", row)
     if await tx.fetchval(HAS_CHILDREN, project_id):
         raise Forbidden(f"Cannot delete the project {project_id} since it is not a leaf in the hierarchy.")
+    await tx.execute(NOBODYS_DEFAULT, [project_id])
     await tx.execute(DELETE, project_id)
     tx.publish(ProjectDeleted(project_id=project_id, domain_id=row["domain_id"]), project_id=project_id)
     await revoke(tx, {"target": project_id})
-
-
-async def domain_delete(tx: Tx, domain_id: str) -> None:
-    """Delete a disabled domain and all in it. Raises NotFound or Forbidden."""
-    row = await tx.fetchrow(LOCK, domain_id)
-    if row is None or not row["is_domain"]:
-        raise missing("domain", domain_id)
-    if row["enabled"]:
-        raise Forbidden("Cannot delete a domain that is enabled, please disable it first.")
-    await tx.execute(DELETE_DOMAIN, domain_id)
-    tx.publish(DomainDeleted(domain_id=domain_id), project_id="")
-    await revoke(tx, {"domain_id": domain_id})
 
 
 def project_view(row: Row, base: str) -> dict[str, Any]:

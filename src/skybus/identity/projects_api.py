@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
-from skybus.errors import BadRequest
+from skybus.errors import BadRequest, NotFound
 from skybus.http.call import Call, Reply
 from skybus.http.paging import Where
 from skybus.http.routes import NO_BODY, Route
-from skybus.identity import projects
+from skybus.identity import domains, projects
+from skybus.identity.project_tree import tree_shown
 from skybus.identity.rows import body_of, change, flag, flag_filter, listing, missing, path_id, query_text, text_filter
 from skybus.identity.users_api import domain_of_list
-
-MOST_TAGS = 80
 
 
 def project_target(project: Any | None) -> dict[str, Any]:
@@ -39,9 +40,8 @@ async def list_projects(call: Call) -> Reply:
     where.add("p.is_domain = {}", flag(call.query.get("is_domain", "false")))
     if call.caller.domain_id is not None:
         where.add("COALESCE(p.domain_id, p.id) = {}", call.caller.domain_id)
-    for name in ("domain_id", "parent_id"):
-        if name in call.query:
-            where.add(f"p.{name} = {{}}", query_text(call, name))
+    text_filter(call, where, "domain_id", "p.domain_id")
+    text_filter(call, where, "parent_id", "p.parent_id")
     text_filter(call, where, "name", "p.name")
     flag_filter(call, where, "enabled", "p.enabled")
     _tag_filters(call, where)
@@ -78,7 +78,10 @@ async def create_project(call: Call) -> Reply:
         inside = (parent["domain_id"] or parent["id"]) if parent is not None else None
     call.require("identity:create_project", **{"target.project.domain_id": inside})
     async with change(call) as tx:
-        row = await projects.project_insert(tx, asked, default)
+        try:
+            row = await projects.project_insert(tx, asked, default)
+        except NotFound as error:
+            raise BadRequest(error.reason) from None
     return _shown(call, row, 201)
 
 
@@ -86,49 +89,7 @@ async def show_project(call: Call) -> Reply:
     """`GET /projects/{project_id}`."""
     project = await permitted_project(call, "identity:get_project")
     body = projects.project_view(project, call.base + "/v3")
-    if "parents_as_list" in call.query or "parents_as_ids" in call.query:
-        body["parents"] = await _family(call, project, PARENTS, "parents_as_ids")
-    if "subtree_as_list" in call.query or "subtree_as_ids" in call.query:
-        body["subtree"] = await _family(call, project, SUBTREE, "subtree_as_ids")
-    return Reply({"project": body})
-
-
-PARENTS = """
-WITH RECURSIVE found AS (
-    SELECT p.*, 0 AS depth FROM identity.project p WHERE p.id = $1
-    UNION ALL
-    SELECT p.*, f.depth + 1 FROM identity.project p JOIN found f ON p.id = f.parent_id WHERE f.depth < 32
-)
-SELECT * FROM found WHERE depth > 0 ORDER BY depth
-"""
-SUBTREE = """
-WITH RECURSIVE found AS (
-    SELECT p.*, 0 AS depth FROM identity.project p WHERE p.id = $1
-    UNION ALL
-    SELECT p.*, f.depth + 1 FROM identity.project p JOIN found f ON p.parent_id = f.id WHERE f.depth < 32
-)
-SELECT * FROM found WHERE depth > 0 ORDER BY depth, id
-"""
-
-
-async def _family(call: Call, project: Any, sql: str, ids: str) -> Any:
-    """Projects above or below, as a list or, when `ids` is asked for, as nested ids."""
-    rows = await call.store.fetch(sql, project["id"])
-    if ids not in call.query:
-        return [{"project": projects.project_view(row, call.base + "/v3")} for row in rows if not row["is_domain"]]
-    if sql == PARENTS:
-        tree: dict[str, Any] | None = None
-        for row in reversed(rows):
-            tree = {row["id"]: tree}
-        return tree
-    nodes: dict[str, dict[str, Any]] = {project["id"]: {}}
-    for row in rows:
-        nodes[row["id"]] = nodes[row["parent_id"]][row["id"]] = {}
-    return _pruned(nodes[project["id"]])
-
-
-def _pruned(tree: dict[str, Any]) -> dict[str, Any] | None:
-    return {key: _pruned(value) for key, value in tree.items()} or None
+    return Reply({"project": {**body, **await tree_shown(call, project)}})
 
 
 async def update_project(call: Call) -> Reply:
@@ -144,7 +105,7 @@ async def delete_project(call: Call) -> Reply:
     project = await permitted_project(call, "identity:delete_project")
     async with change(call) as tx:
         if project["is_domain"]:
-            await projects.domain_delete(tx, project["id"])
+            await domains.domain_delete(tx, project["id"])
         else:
             await projects.project_delete(tx, project["id"])
     return Reply(None, 204)
@@ -160,15 +121,14 @@ async def list_tags(call: Call) -> Reply:
 async def replace_tags(call: Call) -> Reply:
     """`PUT /projects/{project_id}/tags`."""
     project = await permitted_project(call, "identity:update_project_tags")
-    tags = body_of(call, "tags")
-    await _set_tags(call, project, list(tags))
-    return Reply({"tags": sorted(tags), "links": {"self": f"{call.base}/v3/projects/{project['id']}/tags"}})
+    row = await _tags_change(call, project, lambda _: set(body_of(call, "tags")))
+    return Reply({"tags": row["tags"], "links": {"self": f"{call.base}/v3/projects/{project['id']}/tags"}})
 
 
 async def delete_tags(call: Call) -> Reply:
     """`DELETE /projects/{project_id}/tags`."""
     project = await permitted_project(call, "identity:delete_project_tags")
-    await _set_tags(call, project, [])
+    await _tags_change(call, project, lambda _: set())
     return Reply(None, 204)
 
 
@@ -190,25 +150,28 @@ async def show_tag(call: Call) -> Reply:
 async def add_tag(call: Call) -> Reply:
     """`PUT /projects/{project_id}/tags/{tag}`."""
     project = await permitted_project(call, "identity:create_project_tag")
-    tags = {*project["tags"], _tag(call)}
-    if len(tags) > MOST_TAGS:
-        raise BadRequest(f"A project has at most {MOST_TAGS} tags.")
-    await _set_tags(call, project, list(tags))
-    return Reply(None, 201, {"Location": f"{call.base}/v3/projects/{project['id']}/tags/{_tag(call)}"})
+    tag = _tag(call)
+    await _tags_change(call, project, lambda tags: {*tags, tag})
+    return Reply(None, 201, {"Location": f"{call.base}/v3/projects/{project['id']}/tags/{quote(tag)}"})
 
 
 async def delete_tag(call: Call) -> Reply:
     """`DELETE /projects/{project_id}/tags/{tag}`."""
     project = await permitted_project(call, "identity:delete_project_tag")
-    if _tag(call) not in project["tags"]:
-        raise missing("project tag", _tag(call))
-    await _set_tags(call, project, [tag for tag in project["tags"] if tag != _tag(call)])
+    tag = _tag(call)
+
+    def without(tags: set[str]) -> set[str]:
+        if tag not in tags:
+            raise missing("project tag", tag)
+        return tags - {tag}
+
+    await _tags_change(call, project, without)
     return Reply(None, 204)
 
 
-async def _set_tags(call: Call, project: Any, tags: list[str]) -> None:
+async def _tags_change(call: Call, project: Any, change_of: Callable[[set[str]], set[str]]) -> Any:
     async with change(call) as tx:
-        await projects.project_update(tx, project["id"], {"tags": tags}, is_domain=project["is_domain"])
+        return await projects.tags_change(tx, project["id"], change_of)
 
 
 def _shown(call: Call, row: Any, status: int = 200) -> Reply:

@@ -8,6 +8,7 @@ import asyncpg
 
 from skybus import clock
 from skybus.errors import BadRequest, Conflict, Forbidden
+from skybus.identity.immutable import options_after, refuse_change, refuse_delete
 from skybus.identity.projects import domain_hold
 from skybus.identity.revocations import revoke
 from skybus.identity.rows import extra_of, missing
@@ -62,6 +63,10 @@ SELECT p.id AS prior_id, p.name AS prior_name, r.id, r.name, r.domain_id, r.desc
  ORDER BY p.id, r.id
 """
 
+IS_IMPLIED = "SELECT EXISTS (SELECT 1 FROM identity.implied_role WHERE implied_id = $1)"
+NEVER_IMPLIED = frozenset(("admin",))
+"""Names of roles that must be given by themselves."""
+
 KNOWN = frozenset(("id", "name", "domain_id", "description", "options"))
 PRIVATE = frozenset(("links",))
 Row = Any
@@ -99,7 +104,7 @@ async def role_insert(tx: Tx, asked: dict[str, Any]) -> Row:
         asked["name"],
         domain_id,
         asked.get("description"),
-        asked.get("options", {}),
+        options_after({}, asked.get("options", {})),
         extra_of(asked, KNOWN | PRIVATE),
         clock.now(),
     )
@@ -110,20 +115,25 @@ async def role_insert(tx: Tx, asked: dict[str, Any]) -> Row:
 
 
 async def role_update(tx: Tx, role_id: str, asked: dict[str, Any]) -> Row:
-    """Change a role; tokens that carry its old name die with the name. Raises NotFound, BadRequest or Conflict."""
+    """Change a role; tokens that carry its old name die with the name. Raises NotFound, BadRequest, Forbidden or
+    Conflict."""
     old = await tx.fetchrow(LOCK, role_id)
     if old is None:
         raise missing("role", role_id)
-    if "domain_id" in asked and asked["domain_id"] != old["domain_id"]:
-        raise BadRequest("The domain of a role cannot be changed.")
+    refuse_change("role", old, asked)
+    for key in ("id", "domain_id"):
+        if key in asked and asked[key] != old[key]:
+            raise BadRequest(f"{key} of a role cannot be changed.")
     name = asked.get("name", old["name"])
+    if name in NEVER_IMPLIED and old["domain_id"] is None and await tx.fetchval(IS_IMPLIED, role_id):
+        raise Forbidden(f"A role that others imply cannot be called {name}.")
     try:
         row = await tx.fetchrow(
             UPDATE,
             role_id,
             name,
             asked.get("description", old["description"]),
-            {**old["options"], **asked.get("options", {})},
+            options_after(old["options"], asked.get("options", {})),
             extra_of(asked, KNOWN | PRIVATE, old["extra"]),
         )
     except asyncpg.UniqueViolationError:
@@ -135,10 +145,14 @@ async def role_update(tx: Tx, role_id: str, asked: dict[str, Any]) -> Row:
 
 
 async def role_delete(tx: Tx, role_id: str) -> None:
-    """Delete a role and its assignments, and revoke the tokens that carry it or what it implied. Raises NotFound."""
+    """Delete a role and its assignments, and revoke the tokens that carry it or what it implied.
+
+    Raises NotFound, or Forbidden for an immutable role.
+    """
     row = await tx.fetchrow(LOCK, role_id)
     if row is None:
         raise missing("role", role_id)
+    refuse_delete("role", row)
     names = await _names_in_tokens(tx, row)
     await tx.execute(DELETE, role_id)
     tx.publish(RoleDeleted(role_id=role_id, name=row["name"]), project_id="")
@@ -156,9 +170,15 @@ async def _names_in_tokens(tx: Tx, role: Row) -> list[str]:
 async def implication_insert(tx: Tx, prior_id: str, implied_id: str) -> None:
     """Let one role imply another; it may do so already.
 
-    Raises NotFound, Forbidden when a role of the whole cloud would imply one of a domain, BadRequest for a circle.
+    Raises NotFound, Forbidden when a role of the whole cloud would imply one of a domain, or any role would imply
+    `admin`, BadRequest for a circle.
     """
-    prior, implied = await role_hold(tx, prior_id), await role_hold(tx, implied_id)
+    # Locked, because a role that is implied may not take certain names.
+    prior, implied = await role_hold(tx, prior_id), await tx.fetchrow(LOCK, implied_id)
+    if implied is None:
+        raise missing("role", implied_id)
+    if implied["name"] in NEVER_IMPLIED and implied["domain_id"] is None:
+        raise Forbidden(f"{implied_id} cannot be an implied role.")
     if implied["domain_id"] is not None and prior["domain_id"] is None:
         raise Forbidden("A role of the whole cloud cannot imply a role of one domain.")
     await tx.lock("identity", "implied_role")

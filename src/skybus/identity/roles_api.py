@@ -25,12 +25,25 @@ def role_target(role: Any | None) -> dict[str, Any]:
     }
 
 
+async def _permitted_role(call: Call, verb: str) -> Any:
+    """The role in the path, if the caller may do `verb` to it. Raises Forbidden or NotFound, in this order."""
+    role_id = path_id(call, "role_id", "role")
+    role = await call.store.fetchrow(roles.GET, role_id)
+    noun = "role" if role is None or role["domain_id"] is None else "domain_role"
+    call.require(f"identity:{verb}_{noun}", **role_target(role))
+    if role is None:
+        raise missing("role", role_id)
+    return role
+
+
 async def list_roles(call: Call) -> Reply:
     """`GET /roles`: those of the whole cloud or, by `domain_id`, of one domain."""
     where = Where()
     if "domain_id" in call.query:
+        call.require("identity:list_domain_roles")
         where.add("r.domain_id = {}", query_text(call, "domain_id"))
     else:
+        call.require("identity:list_roles")
         where.add("r.domain_id IS NULL")
     if not call.permits("identity:get_role"):
         where.add("r.name IN ('manager', 'member', 'reader')")
@@ -40,32 +53,31 @@ async def list_roles(call: Call) -> Reply:
 
 async def create_role(call: Call) -> Reply:
     """`POST /roles`."""
+    asked = body_of(call, "role")
+    call.require("identity:create_domain_role" if asked.get("domain_id") is not None else "identity:create_role")
     async with change(call) as tx:
-        row = await roles.role_insert(tx, body_of(call, "role"))
+        row = await roles.role_insert(tx, asked)
     return _shown(call, row, 201)
 
 
 async def show_role(call: Call) -> Reply:
     """`GET /roles/{role_id}`."""
-    role_id = path_id(call, "role_id", "role")
-    row = await call.store.fetchrow(roles.GET, role_id)
-    call.require("identity:get_role", **role_target(row))
-    if row is None:
-        raise missing("role", role_id)
-    return _shown(call, row)
+    return _shown(call, await _permitted_role(call, "get"))
 
 
 async def update_role(call: Call) -> Reply:
     """`PATCH /roles/{role_id}`."""
+    role = await _permitted_role(call, "update")
     async with change(call) as tx:
-        row = await roles.role_update(tx, path_id(call, "role_id", "role"), body_of(call, "role"))
+        row = await roles.role_update(tx, role["id"], body_of(call, "role"))
     return _shown(call, row)
 
 
 async def delete_role(call: Call) -> Reply:
     """`DELETE /roles/{role_id}`."""
+    role = await _permitted_role(call, "delete")
     async with change(call) as tx:
-        await roles.role_delete(tx, path_id(call, "role_id", "role"))
+        await roles.role_delete(tx, role["id"])
     return Reply(None, 204)
 
 
@@ -109,6 +121,7 @@ async def list_implied(call: Call) -> Reply:
 
 async def show_implied(call: Call) -> Reply:
     """`GET /roles/{role_id}/implies/{implied_id}`; `HEAD` says only whether."""
+    call.require(f"identity:{'check' if call.request.method == 'HEAD' else 'get'}_implied_role")
     prior_id, implied_id = _pair(call)
     if not await roles.implies(call.store, prior_id, implied_id):
         raise missing("implied role", f"{prior_id} {implied_id}")
@@ -150,13 +163,13 @@ def _route(method: str, path: str, handler: Any, rule: str, body: str = NO_BODY)
 
 
 ROUTES = [
-    _route("GET", "/roles", list_roles, "list_roles"),
-    _route("POST", "/roles", create_role, "create_role", "identity/role-create"),
+    _route("GET", "/roles", list_roles, "any_caller"),
+    _route("POST", "/roles", create_role, "any_caller", "identity/role-create"),
     _route("GET", "/roles/{role_id}", show_role, "any_caller"),
-    _route("PATCH", "/roles/{role_id}", update_role, "update_role", "identity/role-update"),
-    _route("DELETE", "/roles/{role_id}", delete_role, "delete_role"),
+    _route("PATCH", "/roles/{role_id}", update_role, "any_caller", "identity/role-update"),
+    _route("DELETE", "/roles/{role_id}", delete_role, "any_caller"),
     _route("GET", "/roles/{role_id}/implies", list_implied, "list_implied_roles"),
-    _route("GET", "/roles/{role_id}/implies/{implied_id}", show_implied, "get_implied_role"),
+    _route("GET", "/roles/{role_id}/implies/{implied_id}", show_implied, "any_caller"),
     _route("PUT", "/roles/{role_id}/implies/{implied_id}", create_implied, "create_implied_role"),
     _route("DELETE", "/roles/{role_id}/implies/{implied_id}", delete_implied, "delete_implied_role"),
     _route("GET", "/role_inferences", list_inferences, "list_role_inference_rules"),

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import msgspec
 
-from skybus.errors import BadRequest, NotFound
+from skybus.errors import BadRequest, Conflict, NotFound, Unavailable
 from skybus.http.call import Call, Reply
 from skybus.http.paging import Where, next_url, page_of
 from skybus.messages.identity import PREFIX
@@ -137,9 +138,18 @@ def whole(call: Call, collection: str, items: list[dict[str, Any]]) -> Reply:
 
 @asynccontextmanager
 async def change(call: Call) -> AsyncIterator[Tx]:
-    """A transaction whose identity events this process applies to its own memory before it answers."""
-    async with call.transaction() as tx:
-        yield tx
+    """A transaction whose identity events this process applies to its own memory before it answers.
+
+    Raises Conflict when something that it refers to was deleted in the same moment, and Unavailable when it and another
+    one waited for each other.
+    """
+    try:
+        async with call.transaction() as tx:
+            yield tx
+    except asyncpg.ForeignKeyViolationError as error:
+        raise Conflict("Something that this request refers to was deleted in the same moment.") from error
+    except asyncpg.DeadlockDetectedError as error:
+        raise Unavailable("Another request was in the way of this one. Please try again.") from error
     identity = call.service("identity")
     for post in tx.posts:
         if post.envelope.type.startswith(PREFIX):

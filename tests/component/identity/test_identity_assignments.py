@@ -74,7 +74,7 @@ async def test_an_implied_role_stands_in_the_token_and_goes_with_its_rule(cloud:
     assert made.status == 201
     assert made.body["role_inference"]["implies"]["name"] == "auditor"
     assert await names(cloud, user, scope) == ["auditor", "reader"]
-    back = await cloud.call("PUT", f"/roles/{extra['id']}/implies/{cloud.roles['admin']}")
+    back = await cloud.call("PUT", f"/roles/{extra['id']}/implies/{cloud.roles['manager']}")
     assert back.status == 400
     rules = (await cloud.call("GET", "/role_inferences")).body["role_inferences"]
     assert {"admin", "manager", "member", "reader"} == {rule["prior_role"]["name"] for rule in rules}
@@ -128,9 +128,13 @@ async def test_projects_of_a_user_are_listed_for_it_and_for_the_administrator(cl
 async def test_a_role_of_one_domain_gives_what_it_implies_and_stands_in_no_token(cloud: Cloud) -> None:
     domain = await cloud.made("domain")
     local = await cloud.made("role", domain_id=domain["id"])
-    user, project = await cloud.made("user", password=PASSWORD), await cloud.made("project")
+    user, abroad = await cloud.made("user", password=PASSWORD), await cloud.made("project")
+    project = await cloud.made("project", domain_id=domain["id"])
     scope = {"project": {"id": project["id"]}}
-    await cloud.call("PUT", f"/projects/{project['id']}/users/{user['id']}/roles/{local['id']}")
+    end = f"users/{user['id']}/roles/{local['id']}"
+    assert (await cloud.call("PUT", f"/projects/{abroad['id']}/{end}")).status == 403
+    assert (await cloud.call("PUT", f"/system/{end}")).status == 400
+    assert (await cloud.call("PUT", f"/projects/{project['id']}/{end}")).status == 204
     url = f"/role_assignments?effective&user.id={user['id']}"
     assert (await cloud.call("GET", url)).body["role_assignments"] == []
     assert await names(cloud, user, scope) == []

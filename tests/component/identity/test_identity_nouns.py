@@ -100,8 +100,8 @@ async def test_a_project_hangs_below_another_in_the_same_domain(cloud: Cloud) ->
     tree = await cloud.call("GET", f"/projects/{parent['id']}?subtree_as_ids&parents_as_ids")
     assert tree.body["project"]["subtree"] == {child["id"]: None}
     assert tree.body["project"]["parents"] == {domain["id"]: None}
-    assert (await cloud.call("POST", "/projects", {"project": {"name": "x", "parent_id": "0" * 32}})).status == 404
-    assert (await cloud.call("POST", "/projects", {"project": {"name": "x", "domain_id": "0" * 32}})).status == 404
+    assert (await cloud.call("POST", "/projects", {"project": {"name": "x", "parent_id": "0" * 32}})).status == 400
+    assert (await cloud.call("POST", "/projects", {"project": {"name": "x", "domain_id": "0" * 32}})).status == 400
 
 
 async def test_projects_do_not_nest_without_end(cloud: Cloud) -> None:
