@@ -44,6 +44,7 @@ def control(
             "token_key_dir": state.root / "keys",
             "credential_key_dir": state.root / "credential-keys",
             "image_dir": state.root / "images",
+            "policy_file": state.root / "policy.yaml",
         },
         "worker": {"http_host": "127.0.0.1", "http_port": ports[service.name] if service else 0},
     }

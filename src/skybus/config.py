@@ -60,6 +60,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_body_bytes: int = 114_688
     image_dir: Path = Path("images")
     """The filesystem image store."""
+    policy_file: Path | None = None
+    """policy.yaml: rules that operators put in the place of ours. It may be missing, and come later."""
     limit_model: Literal["flat", "strict_two_level"] = "flat"
     """Whether limits of domains bind those of their projects: Keystone's [unified_limit] enforcement_model."""
 

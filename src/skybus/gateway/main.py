@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import prometheus_client
@@ -13,6 +14,7 @@ from skybus.gateway.apis import apis, policy_rules
 from skybus.gateway.services import Services
 from skybus.http.dispatch import Dispatcher
 from skybus.http.policy import Policy
+from skybus.http.policy_file import PolicyFile
 from skybus.store import Store
 from skybus.store.relay import Relay
 from skybus.store.tail import Tail
@@ -35,6 +37,9 @@ class Part:
         self.relay = Relay(self.store, transport)
         self.tail = Tail(self.store)
         self.services = Services(config, self.store)
+        self.policy = Policy(policy_rules())
+        self._policy_file = PolicyFile(config.gateway.policy_file, self.policy)
+        self._watching: asyncio.Task[None] | None = None
         self._runner: web.ServerRunner | None = None
         self._started = False
 
@@ -43,7 +48,9 @@ class Part:
         return self._started and self.transport.connected
 
     async def start(self) -> None:
-        """Database, bus, what the handlers need, and last the port."""
+        """The operator's rules, database, bus, what the handlers need, and last the port. Raises PolicyError for rules
+        that cannot be read."""
+        await self._policy_file.load()
         await self.store.open()
         await self.transport.open()
         await self.relay.start()
@@ -56,11 +63,15 @@ class Part:
         await self._runner.setup()
         gateway = self.config.gateway
         await web.TCPSite(self._runner, gateway.host, gateway.port, reuse_port=True, backlog=1024).start()
+        self._watching = asyncio.create_task(self._policy_file.watch())
         self._started = True
 
     async def stop(self) -> None:
         """Close the port, finish the requests in hand, then the rest."""
         self._started = False
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         await self.tail.close()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -74,7 +85,7 @@ class Part:
         gateway = self.config.gateway
         dispatcher = Dispatcher(
             apis(),
-            Policy(policy_rules()),
+            self.policy,
             self.services.tokens.authenticate,
             public_url=gateway.url,
             max_body_bytes=gateway.max_body_bytes,

@@ -3,6 +3,9 @@
 A rule is `check`, `rule and rule`, `rule or rule`, `not rule`, `(rule)`; a check is `role:NAME`, `rule:NAME`,
 `ATTRIBUTE:VALUE` over the caller's credentials, `@` (anybody) or `!` (nobody). `%(name)s` in a value is taken from the
 target, the thing that is to be touched. What is not allowed by a rule is forbidden.
+
+Operators put other rules in the place of ours, by name (`policy_file.py`). A rule that nobody could mean is an error
+and not a refusal that takes a day to find: one that names a rule that is not there, or itself.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from skybus.http.caller import Caller
 Check = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 """(credentials, target) -> allowed."""
 
+REMOTE = ("http", "https")
+"""Checks that ask a server, which OpenStack's language has and ours has not."""
 _WORD = re.compile(r"\s*(\(|\)|[^\s()]+(?:\([^)]*\)[^\s()]*)?)")
 _TARGET = re.compile(r"%\((\w+(?:\.\w+)*)\)s")
 
@@ -25,16 +30,34 @@ class PolicyError(Exception):
 
 
 class Policy:
-    """All rules of the cloud, by name."""
+    """All rules of the cloud, by name. Raises PolicyError for a rule that cannot be read."""
 
     def __init__(self, rules: Mapping[str, str]) -> None:
-        self.texts = dict(rules)
+        self.defaults = dict(rules)
+        self.texts: dict[str, str] = {}
+        """The rules that hold."""
         self._checks: dict[str, Check] = {}
-        for name, text in self.texts.items():
-            self._checks[name] = self._compile(name, text)
+        self._named: set[str] = set()
+        """What the rule that is being compiled refers to."""
+        self.override({})
 
     def __contains__(self, name: str) -> bool:
         return name in self._checks
+
+    def override(self, texts: Mapping[str, str]) -> set[str]:
+        """Let `texts` hold in the place of the defaults of their names: all of them, or none and PolicyError.
+
+        Answers the names among them that mean nothing here: no default has them, and no rule refers to them.
+        """
+        merged = {**self.defaults, **texts}
+        checks: dict[str, Check] = {}
+        references: dict[str, set[str]] = {}
+        for name, text in merged.items():
+            self._named = references[name] = set()
+            checks[name] = self._compile(name, text)
+        _check_references(references)
+        self.texts, self._checks = merged, checks
+        return set(texts) - set(self.defaults) - set().union(*references.values())
 
     def allows(self, rule: str, caller: Caller, target: Mapping[str, Any] | None = None) -> bool:
         """Whether `caller` may do `rule` to `target`; without one, to something of the caller's own."""
@@ -48,10 +71,10 @@ class Policy:
         words = _words(text)
         try:
             check = self._either(words)
-        except (IndexError, ValueError) as error:
-            raise PolicyError(f"policy rule {name} cannot be read: {text!r}") from error
+        except (IndexError, ValueError, RecursionError) as error:
+            raise PolicyError(f"policy rule {name} cannot be read: {text[:200]!r}") from error
         if words:
-            raise PolicyError(f"policy rule {name} has something after its end: {' '.join(words)!r}")
+            raise PolicyError(f"policy rule {name} has something after its end: {' '.join(words)[:200]!r}")
         return check
 
     def _either(self, words: list[str]) -> Check:
@@ -91,8 +114,25 @@ class Policy:
         if kind == "role":
             return lambda who, what: value in who["roles"]
         if kind == "rule":
-            return lambda who, what: value in self._checks and self._checks[value](who, what)
+            self._named.add(value)
+            return lambda who, what: self._checks[value](who, what)
+        if kind in REMOTE:
+            raise ValueError(word)
         return _comparison(kind, value)
+
+
+def _check_references(references: Mapping[str, set[str]]) -> None:
+    """Raises PolicyError for a rule that refers to one that is not there, or, in however many steps, to itself."""
+    for name, named in references.items():
+        for one in sorted(named - references.keys()):
+            raise PolicyError(f"policy rule {name} refers to the rule {one}, which nobody defines")
+    left = dict(references)
+    while left:
+        ready = [name for name, named in left.items() if not named & left.keys()]
+        if not ready:
+            raise PolicyError(f"policy rules refer to each other in a circle: {', '.join(sorted(left)[:5])}")
+        for name in ready:
+            del left[name]
 
 
 def _comparison(kind: str, value: str) -> Check:

@@ -60,3 +60,39 @@ def test_without_a_target_a_rule_is_about_ones_own() -> None:
 def test_a_rule_that_cannot_be_read_is_refused_at_start(text: str) -> None:
     with pytest.raises(PolicyError, match="broken"):
         Policy({"broken": text})
+
+
+def test_an_operators_rule_holds_in_the_place_of_ours_and_ours_holds_again_without_it() -> None:
+    policy = Policy(RULES)
+    assert policy.override({"anybody": "rule:staff", "staff": "role:staff"}) == set()
+    assert not policy.allows("anybody", caller("member"))
+    assert policy.allows("anybody", caller("staff"))
+    assert policy.override({}) == set()
+    assert policy.allows("anybody", caller("member"))
+
+
+def test_names_that_mean_nothing_are_told() -> None:
+    assert Policy(RULES).override({"identity:creat_user": "role:admin", "helper": "@", "empty": "rule:helper"}) == {
+        "identity:creat_user"
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        ({"owner": "rule:nowhere"}, "rule owner refers to the rule nowhere"),
+        ({"owner": "rule:owner"}, "in a circle: owner"),
+        ({"admin": "not rule:either"}, "in a circle: admin, either"),
+        ({"anybody": "http://decides.test/"}, "rule anybody cannot be read"),
+        ({"anybody": "(" * 100_000}, "rule anybody cannot be read"),
+        ({"anybody": "not " * 100_000 + "@"}, "rule anybody cannot be read"),
+        ({"nobody": "@", "anybody": "role:a or"}, "rule anybody cannot be read"),
+    ],
+)
+def test_rules_that_nobody_can_mean_change_nothing(texts: dict[str, str], says: str) -> None:
+    policy = Policy(RULES)
+    with pytest.raises(PolicyError, match=says):
+        policy.override(texts)
+    assert policy.allows("anybody", caller())
+    assert not policy.allows("nobody", caller("admin"))
+    assert policy.texts == RULES
