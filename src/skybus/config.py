@@ -135,6 +135,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Operations that ended. One that is parked as failed stays until it was acknowledged."""
     events_days: float = 90.0
     """The event log. A subscriber that asks for what is older is told where the log begins."""
+    audit_days: float = 365.0
+    """The audit trail of identity."""
     dead_letters_days: float = 30.0
     """Dead letters that were sent again or discarded. The others stay."""
 

@@ -1,4 +1,5 @@
-"""What is over is forgotten in time: ended operations, old events, dead letters that were seen to, old revocations.
+"""What is over is forgotten in time: ended operations, old events, an old audit trail, dead letters that were seen to,
+old revocations.
 
 Each look deletes a bounded number, so that it never holds a lock for long; looks come often enough to keep up with what
 a busy cloud leaves behind.
@@ -13,6 +14,7 @@ import structlog
 
 from skybus import clock
 from skybus.config import Retention
+from skybus.identity.audit_events import audit_events_forget
 from skybus.identity.revocations import revocations_forget
 from skybus.saga.ended import operations_forget
 from skybus.store import Tx
@@ -35,6 +37,7 @@ def retention_sweeps(kept: Retention) -> Sequence[Sweep]:
     ages: Sequence[tuple[str, Forget, float]] = (
         ("operations", operations_forget, kept.operations_days),
         ("events", events_forget, kept.events_days),
+        ("audit_events", audit_events_forget, kept.audit_days),
         ("dead_letters", dead_letters_forget, kept.dead_letters_days),
     )
     sweeps = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from skybus.http.dispatch import Dispatcher
     from skybus.http.routes import Api, Route
 
+GLOBAL_ID = re.compile(r"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _decoder = msgspec.json.Decoder()
 
 
@@ -95,6 +97,12 @@ class Call:
     def headers(self) -> Mapping[str, str]:
         """The request's headers; names are case-insensitive."""
         return self.request.headers
+
+    @property
+    def global_request_id(self) -> str | None:
+        """The id by which others, too, know what this call is part of, if the client said a proper one."""
+        told = self.headers.get("X-Openstack-Request-Id", "")
+        return told if GLOBAL_ID.fullmatch(told) else None
 
     @property
     def base(self) -> str:

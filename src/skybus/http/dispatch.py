@@ -17,7 +17,7 @@ from aiohttp import web
 from skybus.bus.context import Context, bound
 from skybus.errors import BadRequest, CloudError, Forbidden, NotFound, Unauthorized
 from skybus.http import bodies, schemas
-from skybus.http.call import Call, Reply
+from skybus.http.call import GLOBAL_ID, Call, Reply
 from skybus.http.caller import Caller
 from skybus.http.policy import Policy
 from skybus.http.routes import NO_BODY, PUBLIC, RAW, Api, Route, Router, check_routes
@@ -121,6 +121,8 @@ class Dispatcher:
             raise Unauthorized("The request you have made requires authentication.")
         try:
             caller = await self.authenticate(token)
+            if caller.ruled_by is not None:
+                await self.services["access_rules"].check(caller, request.method, request.path)
         except Unauthorized:
             if route.policy == PUBLIC:
                 return None
@@ -142,6 +144,17 @@ class Dispatcher:
         if api is None:
             raise AssertionError("a route belongs to an API")
         call = Call(self, api, route, request, args, version, caller, context)
+        try:
+            response = await self._answered(call, route)
+        except CloudError as error:
+            if api.witness is not None:
+                api.witness(call, None, error)
+            raise
+        if api.witness is not None:
+            api.witness(call, response, None)
+        return response
+
+    async def _answered(self, call: Call, route: Route) -> web.StreamResponse:
         if route.policy != PUBLIC and not self.policy.allows(route.policy, call.caller):
             raise Forbidden(f"Policy doesn't allow {route.policy} to be performed.")
         if route.body not in (NO_BODY, RAW):
@@ -171,7 +184,7 @@ class Dispatcher:
         seconds = time.perf_counter() - began
         fields: dict[str, Any] = {"error": error.code, "reason": error.reason} if error is not None else {}
         told = request.headers.get("X-Openstack-Request-Id", "")
-        if _GLOBAL_ID.fullmatch(told):
+        if GLOBAL_ID.fullmatch(told):
             fields["global_request_id"] = told
         log.info(
             "request",

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import msgspec
+from aiohttp import web
 
 from skybus.errors import CloudError
 from skybus.http import schemas
@@ -28,6 +29,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 """Answers a Reply, or an aiohttp StreamResponse that it has prepared itself."""
 ErrorBody = Callable[[CloudError, str], tuple[bytes, str]]
 """(error, request id) -> body and content type, in an API's own form."""
+Witness = Callable[[Call, web.StreamResponse | None, CloudError | None], None]
+"""Sees each answer that a handler gave, or the error it ended in, before it is sent. It neither waits nor fails."""
 
 
 class RouteError(Exception):
@@ -64,6 +67,7 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     versions: VersionRange | None = None
     request_id_headers: tuple[str, ...] = ("X-Openstack-Request-Id",)
     not_found: str = "The resource could not be found."
+    witness: Witness | None = None
     lists_end_plainly: bool = False
     """Whether `/things/` and `/things//action` name a thing without an id, which does not exist, and not `/things`."""
 

@@ -10,6 +10,7 @@ from skybus.http.routes import NO_BODY, PUBLIC, Api, Route
 from skybus.identity import (
     application_credentials_api,
     assignments_api,
+    audit_events_api,
     auth_api,
     catalog_api,
     domains_api,
@@ -25,6 +26,7 @@ from skybus.identity import (
     trusts_api,
     users_api,
 )
+from skybus.identity.audit_journal import witness
 
 PREFIX = "/identity"
 UPDATED = "2022-11-15T00:00:00Z"
@@ -71,5 +73,6 @@ def api() -> Api:
         *policies_api.ROUTES,
         *registered_limits_api.ROUTES,
         *limits_api.ROUTES,
+        *audit_events_api.ROUTES,
     ]
-    return Api(name="identity", prefix=PREFIX, routes=routes, error_body=bodies.identity)
+    return Api(name="identity", prefix=PREFIX, routes=routes, error_body=bodies.identity, witness=witness)

@@ -214,6 +214,9 @@ RULES: dict[str, str] = {
     "identity:create_limits": "rule:admin_required",
     "identity:update_limit": "rule:admin_required",
     "identity:delete_limit": "rule:admin_required",
+    # the audit trail, which Keystone leaves to other programs
+    "identity:list_audit_events": READER,
+    "identity:get_audit_event": READER,
     # trusts, access rules, OAuth
     **DELEGATION_RULES,
 }

@@ -13,6 +13,7 @@ import msgspec
 from skybus.errors import BadRequest, Conflict, NotFound, Unavailable
 from skybus.http.call import Call, Reply
 from skybus.http.paging import Where, next_url, page_of
+from skybus.identity.audit_events import changes_keep
 from skybus.messages.identity import PREFIX
 from skybus.store import Tx
 
@@ -138,7 +139,8 @@ def whole(call: Call, collection: str, items: list[dict[str, Any]]) -> Reply:
 
 @asynccontextmanager
 async def change(call: Call) -> AsyncIterator[Tx]:
-    """A transaction whose identity events this process applies to its own memory before it answers.
+    """A transaction whose identity events are kept in the audit trail, and which this process applies to its own memory
+    before it answers.
 
     Raises Conflict when something that it refers to was deleted in the same moment, and Unavailable when it and another
     one waited for each other.
@@ -146,6 +148,7 @@ async def change(call: Call) -> AsyncIterator[Tx]:
     try:
         async with call.transaction() as tx:
             yield tx
+        await changes_keep(tx, call)
     except asyncpg.ForeignKeyViolationError as error:
         raise Conflict("Something that this request refers to was deleted in the same moment.") from error
     except asyncpg.DeadlockDetectedError as error:

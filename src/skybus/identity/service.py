@@ -7,6 +7,7 @@ from typing import Any
 
 from skybus.config import Gateway
 from skybus.identity.credential_keys import CredentialKeys
+from skybus.identity.audit_journal import Journal
 from skybus.identity.directory import Directory
 from skybus.identity.keys import Keys
 from skybus.identity.limit_models import FLAT, MODELS
@@ -29,6 +30,8 @@ class Identity:
         self.limit_model = FLAT
         self.login = Login(store, tokens, passwords)
         self._watching: asyncio.Task[None] | None = None
+        self.journal = Journal(store)
+        self._writing: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, store: Store, config: Gateway) -> Identity:
@@ -47,11 +50,16 @@ class Identity:
         identity.tokens.watch = RevocationWatch(store, identity.tokens.revocations, trust_seconds=trust)
         await identity.tokens.load(store)
         identity._watching = asyncio.create_task(identity.tokens.watch.run())
+        identity._writing = asyncio.create_task(identity.journal.run())
         return identity
 
     async def close(self) -> None:
-        """End the watch, and give the threads back."""
+        """End the watch, write what the journal has noted, and give the threads back."""
         await self.end_watch()
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+            await self.journal.write()
         self.passwords.close()
 
     async def end_watch(self) -> None:
