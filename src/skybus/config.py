@@ -41,6 +41,35 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Deadline of a publish, its confirm included."""
 
 
+class OpenIdProvider(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A provider of OpenID Connect whose tokens the gateway may check; an identity provider that has `issuer` among
+    its remote ids uses it."""
+
+    issuer: str
+    """As the provider writes it. `https`, or `http` on loopback."""
+    audience: list[str] = []
+    """For whom its tokens must be meant; empty means `client_id`."""
+    client_id: str = ""
+    client_secret: str = ""
+    """With it, the provider is asked what opaque tokens mean (RFC 7662)."""
+    hosts: list[str] = []
+    """Where its keys and its introspection may lie, when that is not the issuer's host."""
+    ca_file: Path | None = None
+    """Who vouches for its certificate, instead of whom the system trusts."""
+    seconds: float = 5.0
+    """Deadline of one question."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a provider that could not be believed."""
+        if not self.issuer.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+            raise ValueError(f"the issuer {self.issuer} must begin with https://")
+        if not self.audience and not self.client_id:
+            raise ValueError(f"the issuer {self.issuer} needs an audience or a client_id")
+
+    def __repr__(self) -> str:
+        return f"OpenIdProvider(issuer={self.issuer!r}, client_id={self.client_id!r})"
+
+
 class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The front door."""
 
@@ -60,6 +89,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_body_bytes: int = 114_688
     image_dir: Path = Path("images")
     """The filesystem image store."""
+    openid: list[OpenIdProvider] = []
+    """Providers of OpenID Connect: one section `[[gateway.openid]]` each."""
     policy_file: Path | None = None
     """policy.yaml: rules that operators put in the place of ours. It may be missing, and come later."""
     limit_model: Literal["flat", "strict_two_level"] = "flat"

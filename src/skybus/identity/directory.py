@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from skybus.identity.catalog import Catalog, catalog_read
 from skybus.identity.projects import project_find
+from skybus.identity.service_providers import service_providers_enabled
 from skybus.identity.users import user_find
 from skybus.messages.identity import TokensRevoked
 from skybus.store import Store
@@ -55,6 +56,10 @@ class Directory:
     async def catalog(self) -> Catalog:
         """What catalogs are made from."""
         return await self._read("catalog", "", lambda: catalog_read(self.store))
+
+    async def service_providers(self) -> list[dict[str, str]]:
+        """The clouds that trust this one, as tokens show them."""
+        return await self._read("service_providers", "", lambda: service_providers_enabled(self.store))
 
     async def _roles(self) -> dict[str, str]:
         return {row["name"]: row["id"] for row in await self.store.fetch(ROLES)}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from skybus.errors import BadRequest, Unauthorized
-from skybus.identity import by_application_credential, by_password, by_token
+from skybus.identity import by_application_credential, by_mapped, by_password, by_token
 from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.passwords import Passwords
 from skybus.identity.proof import Proven, both
@@ -19,6 +19,8 @@ shown does not hold: all refusals of a person read, and take time, the same."""
 METHODS: Mapping[str, Method] = {
     "password": by_password.prove,
     "token": by_token.prove,
+    "mapped": by_mapped.prove,
+    "openid": by_mapped.prove,
     "application_credential": by_application_credential.prove,
 }
 

@@ -12,6 +12,7 @@ from skybus.identity.directory import Directory
 from skybus.identity.keys import Keys
 from skybus.identity.limit_models import FLAT, MODELS
 from skybus.identity.login import Login
+from skybus.identity.oidc_providers import OpenIdProviders
 from skybus.identity.passwords import Passwords
 from skybus.identity.revocation_watch import RevocationWatch
 from skybus.identity.tokens import Tokens
@@ -27,6 +28,7 @@ class Identity:
         self.tokens = tokens
         self.directory = Directory(store)
         self.passwords = passwords
+        self.openid = OpenIdProviders()
         self.limit_model = FLAT
         self.login = Login(store, tokens, passwords)
         self._watching: asyncio.Task[None] | None = None
@@ -45,6 +47,7 @@ class Identity:
         identity = cls(store, Tokens(keys, seconds=config.token_seconds), passwords)
         identity.login.credential_keys = await asyncio.to_thread(CredentialKeys, config.credential_key_dir)
         identity.limit_model = MODELS[config.limit_model]
+        identity.openid = OpenIdProviders(config.openid)
         await identity.limit_model.check_tree(store)
         trust = config.revocation_trust_seconds
         identity.tokens.watch = RevocationWatch(store, identity.tokens.revocations, trust_seconds=trust)
@@ -56,6 +59,7 @@ class Identity:
     async def close(self) -> None:
         """End the watch, write what the journal has noted, and give the threads back."""
         await self.end_watch()
+        await self.openid.close()
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)

@@ -14,6 +14,7 @@ from skybus.identity.catalog import catalog_view
 from skybus.identity.claims import Claims
 from skybus.identity.delegations import Kind
 from skybus.identity.directory import Directory
+from skybus.identity.federation_views import federation_view
 from skybus.identity.rows import missing
 from skybus.identity.trusts import trust_find
 
@@ -27,6 +28,12 @@ async def token_body(directory: Directory, claims: Claims, *, brief: bool) -> by
     token.update(await _scope(directory, claims, brief))
     if claims.delegation is not None:
         token.update(await _SHOWN[claims.delegation.kind](directory, claims.delegation.id))
+    if claims.federation is not None:
+        token["user"]["OS-FEDERATION"] = await federation_view(directory.store, claims)
+        del token["user"]["password_expires_at"]
+    providers = await directory.service_providers()
+    if providers:
+        token["service_providers"] = providers
     return _encode({"token": token})
 
 
