@@ -6,6 +6,7 @@ Unknown sections and keys are errors, so that a typing mistake is found at start
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -102,6 +103,63 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
 
+class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Logging in. Keystone's option stands behind each, where it has one."""
+
+    allow_expired_window: int = 172_800
+    """Seconds after its end for which a token can still be looked at with `allow_expired`: [token]."""
+    receipt_seconds: int = 300
+    """How long an auth receipt waits for the other methods: [receipt] expiration."""
+    totp_previous_windows: int = 1
+    """Steps of 30 s before the present one whose passcode is still good, 0 to 10: [totp] included_previous_windows."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what would make a receipt or a passcode good for too long."""
+        if not 0 <= self.totp_previous_windows <= 10:
+            raise ValueError("totp_previous_windows must be 0 to 10")
+        if not 1 <= self.receipt_seconds <= 86_400:
+            raise ValueError("receipt_seconds must be 1 to 86400")
+        if not 0 <= self.allow_expired_window <= 172_800:
+            raise ValueError("allow_expired_window must be 0 to 172800: revocations are kept no longer")
+
+
+class SecurityCompliance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What passwords and logins must obey, under Keystone's names; nothing is demanded unless it is set."""
+
+    lockout_failure_attempts: int | None = None
+    """Wrong passwords after which a user is locked."""
+    lockout_duration: int = 1800
+    """Seconds; 0 locks until an administrator enables the user."""
+    disable_user_account_days_inactive: int | None = None
+    password_expires_days: int | None = None
+    unique_last_password_count: int = 0
+    """Passwords that a user may not choose again."""
+    minimum_password_age: int = 0
+    """Days for which a password that its user chose must be kept."""
+    password_regex: str | None = None
+    """What a password must match from its first letter."""
+    password_regex_description: str = ""
+    """The same for people: they read it when their password does not match."""
+    change_password_upon_first_use: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for numbers and patterns that cannot be meant."""
+        for name in ("lockout_failure_attempts", "disable_user_account_days_inactive", "password_expires_days"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, or left out")
+        # Each remembered password costs a slow hash when a new one is chosen.
+        if not 0 <= self.unique_last_password_count <= 24:
+            raise ValueError("unique_last_password_count must be 0 to 24")
+        if self.minimum_password_age < 0 or self.lockout_duration < 0:
+            raise ValueError("minimum_password_age and lockout_duration must not be negative")
+        if self.password_regex is not None:
+            try:
+                re.compile(self.password_regex)
+            except re.error as error:
+                raise ValueError(f"password_regex: {error}") from None
+
+
 class Host(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the agents of one host share. A simulated agent may stand for several hosts."""
 
@@ -190,6 +248,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     database: Database | None = None
     bus: Bus = Bus()
     gateway: Gateway = Gateway()
+    identity: Identity = Identity()
+    security_compliance: SecurityCompliance = SecurityCompliance()
     host: Host = Host()
     compute: Compute = Compute()
     volume: Volume = Volume()

@@ -42,7 +42,8 @@ class Services:
     async def start(self, tail: Tail) -> None:
         """Keep identity's events from now on, read what holds, then apply what was kept."""
         tail.follow(self._events.put_nowait, "skybus.identity.%")
-        self.identity = await Identity.open(self.store, self.config.gateway)
+        config = self.config
+        self.identity = await Identity.open(self.store, config.gateway, config.identity, config.security_compliance)
         self._tasks = [asyncio.create_task(self._follow_identity()), asyncio.create_task(self._sweep_images())]
 
     async def stop(self) -> None:

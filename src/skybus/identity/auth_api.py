@@ -10,10 +10,12 @@ from skybus.http.routes import NO_BODY, PUBLIC, Route
 from skybus.identity.assignments import domains_of, effective_roles, projects_of
 from skybus.identity.catalog import catalog_view
 from skybus.identity.claims import Claims
+from skybus.identity.directory import Directory
+from skybus.identity.login import MoreNeeded
 from skybus.identity.projects import domain_view, project_view
-from skybus.identity.rows import body_of, change, whole
+from skybus.identity.rows import body_of, change, flag, whole
 from skybus.identity.scopes import earliest, scope_for
-from skybus.identity.token_views import token_body
+from skybus.identity.token_views import identity_view, token_body
 from skybus.identity.trusts import trust_use
 
 
@@ -21,7 +23,10 @@ async def issue_token(call: Call) -> Reply:
     """`POST /auth/tokens`."""
     asked = body_of(call, "auth")
     identity = call.service("identity")
-    proven = await identity.login.prove(asked["identity"])
+    try:
+        proven = await identity.login.prove(asked["identity"], call.headers.get("Openstack-Auth-Receipt"))
+    except MoreNeeded as more:
+        return await _receipt(identity.directory, more)
     scope = await scope_for(call.store, proven, asked.get("scope"))
     speaker = scope.speaker or proven.user
     delegation = scope.delegation or proven.delegation
@@ -48,16 +53,27 @@ async def issue_token(call: Call) -> Reply:
     return Reply(data, 201, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 
 
-def _subject(call: Call) -> tuple[str, Claims]:
+async def _receipt(directory: Directory, more: MoreNeeded) -> Reply:
+    """401, with a receipt for what was shown and the methods that go on from there."""
+    identity = await identity_view(directory, more.claims)
+    receipt = {name: identity[name] for name in ("methods", "user", "expires_at", "issued_at")}
+    del receipt["user"]["password_expires_at"]
+    body = {"receipt": receipt, "required_auth_methods": more.wanted}
+    return Reply(body, 401, {"Openstack-Auth-Receipt": more.receipt, "Vary": "X-Auth-Token"})
+
+
+def _subject(call: Call, expired_seconds: int = 0) -> tuple[str, Claims]:
     token = call.headers.get("X-Subject-Token", "")
     if not token:
         raise BadRequest("Expecting to find the header X-Subject-Token.")
-    return token, call.service("tokens").subject(token)
+    return token, call.service("tokens").subject(token, expired_seconds)
 
 
 async def show_token(call: Call) -> Reply:
-    """`GET /auth/tokens` validates; `HEAD /auth/tokens` answers no body."""
-    token, claims = _subject(call)
+    """`GET /auth/tokens` validates; `HEAD /auth/tokens` answers no body. With `allow_expired`, a service that took a
+    request in time may finish it on behalf of a token that has ended meanwhile."""
+    late = flag(call.query.get("allow_expired", "0"))
+    token, claims = _subject(call, call.service("identity").settings.allow_expired_window if late else 0)
     rule = "identity:validate_token" if call.request.method == "GET" else "identity:check_token"
     call.require(rule, **{"target.token.user_id": claims.user_id})
     brief = "nocatalog" in call.query

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from skybus.identity.proof import Proven, live
+from skybus import clock
+from skybus.errors import Unauthorized
+from skybus.identity.password_rules import expired
+from skybus.identity.proof import Proven
 from skybus.identity.users import user_asked
 
 if TYPE_CHECKING:
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
 async def prove(login: Login, shown: Mapping[str, Any], revision: int) -> Proven:
     """Whose password it is."""
     asked = shown["user"]
-    user = await user_asked(login.store, asked)
-    right = await login.passwords.check(asked.get("password") or "", user["hash"] if user is not None else None)
-    return Proven(user=live(user if right else None), methods=("password",), revision=revision)
+    user = await login.check_password(await user_asked(login.store, asked), asked.get("password") or "")
+    if expired(user, clock.now()):
+        # Said to nobody but those who know the password, so that they go and change it.
+        raise Unauthorized(f"The password is expired and needs to be changed for user: {user['id']}.")
+    return Proven(user=user, methods=("password",), revision=revision)

@@ -10,6 +10,7 @@ from skybus import clock
 from skybus.errors import Forbidden, Unauthorized
 from skybus.identity.claims import Claims
 from skybus.identity.delegations import Delegation
+from skybus.identity.password_rules import expired
 from skybus.identity.tokens import NO_ENTRY
 
 Row = Any
@@ -35,8 +36,7 @@ def live(user: Row | None, *, password: bool = True) -> Row:
     """The user, if it may act. Raises Unauthorized, in one sentence for all reasons."""
     if user is None or not user["enabled"] or not user["domain_enabled"]:
         raise Unauthorized(NO_ENTRY)
-    expires = user["password_expires_at"]
-    if password and expires is not None and expires <= clock.now():
+    if password and expired(user, clock.now()):
         raise Unauthorized(NO_ENTRY)
     return user
 

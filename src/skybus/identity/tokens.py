@@ -75,23 +75,24 @@ class Tokens:
         """What `token` says. Raises Unauthorized when it is not good now."""
         return self._good(token).claims
 
-    def subject(self, token: str) -> Claims:
-        """What the token that a call is about says. Raises NotFound when it is not a good token of a user."""
+    def subject(self, token: str, expired_seconds: int = 0) -> Claims:
+        """What the token that a call is about says. Raises NotFound when it is not a good token of a user; one that
+        ended at most `expired_seconds` ago is good enough."""
         try:
-            claims = self.claims(token)
+            claims = self._good(token, expired_seconds).claims
         except Unauthorized:
             raise NotFound("Could not find token.") from None
         if claims.image_id is not None:
             raise NotFound("Could not find token.")
         return claims
 
-    def _good(self, token: str) -> _Known:
+    def _good(self, token: str, expired_seconds: int = 0) -> _Known:
         known = self._known.get(token)
         if known is None:
             known = self._read(token)
         else:
             self._known.move_to_end(token)
-        if known.expires <= clock.now().timestamp():
+        if known.expires + expired_seconds <= clock.now().timestamp():
             self._known.pop(token, None)
             raise Unauthorized(NO_ENTRY)
         generation = self.revocations.generation

@@ -8,19 +8,27 @@ from typing import Any
 import asyncpg
 
 from skybus import clock
+from skybus.config import SecurityCompliance
 from skybus.errors import BadRequest, Conflict
 from skybus.http.times import micros_z
+from skybus.identity.login_failures import failures_forget
+from skybus.identity.password_rows import password_insert, password_set
+from skybus.identity.password_rules import NO_RULES, expiry_of_new, inactive
 from skybus.identity.projects import domain_hold
 from skybus.identity.revocations import revoke
 from skybus.identity.rows import extra_of, missing
+from skybus.identity.user_options import merged
 from skybus.ids import new_hex_id
-from skybus.messages.identity import UserCreated, UserDeleted, UserPasswordChanged, UserUpdated
+from skybus.messages.identity import UserCreated, UserDeleted, UserUpdated
 from skybus.store import Tx
 
-COLUMNS = "u.id, u.domain_id, u.name, u.enabled, u.default_project_id, u.options, u.extra"
+COLUMNS = (
+    "u.id, u.domain_id, u.name, u.enabled, u.default_project_id, u.options, u.extra, u.created_at, u.last_active_at"
+)
 NEWEST = """
 LEFT JOIN LATERAL (
-    SELECT hash, created_at, expires_at FROM identity.password WHERE user_id = u.id ORDER BY id DESC LIMIT 1
+    SELECT hash, created_at, expires_at, self_service
+      FROM identity.password WHERE user_id = u.id ORDER BY id DESC LIMIT 1
 ) w ON true
 """
 LIST = f"""SELECT {COLUMNS}, w.expires_at AS password_expires_at FROM identity."user" u {NEWEST}"""
@@ -37,11 +45,13 @@ UPDATE = """
 UPDATE identity."user" SET name = $2, enabled = $3, default_project_id = $4, options = $5, extra = $6 WHERE id = $1
 """
 DELETE = """DELETE FROM identity."user" WHERE id = $1"""
-SET_PASSWORD = "INSERT INTO identity.password (user_id, hash, created_at) VALUES ($1, $2, $3)"  # noqa: S105 - SQL
+IS_DOMAIN = "SELECT is_domain FROM identity.project WHERE id = $1"
+ACTIVE = """UPDATE identity."user" SET last_active_at = $2 WHERE id = $1 AND last_active_at IS DISTINCT FROM $2"""
 
 # All that a login must know of a user, in one look.
 LOGIN = f"""
-SELECT {COLUMNS}, w.hash, w.expires_at AS password_expires_at, d.enabled AS domain_enabled
+SELECT {COLUMNS}, w.hash, w.expires_at AS password_expires_at, w.created_at AS password_created_at,
+       COALESCE(w.self_service, false) AS password_self_service, d.enabled AS domain_enabled
   FROM identity."user" u JOIN identity.project d ON d.id = u.domain_id {NEWEST}
 """
 LOGIN_BY_ID = f"{LOGIN} WHERE u.id = $1"
@@ -88,9 +98,17 @@ async def user_hold(tx: Tx, user_id: str) -> Row:
     return row
 
 
-async def user_insert(tx: Tx, asked: dict[str, Any], domain_id: str, password_hash: str | None) -> Row:
-    """Make a user from a request's attributes. Raises NotFound or Conflict."""
+async def user_insert(
+    tx: Tx,
+    asked: dict[str, Any],
+    domain_id: str,
+    password_hash: str | None,
+    rules: SecurityCompliance = NO_RULES,
+) -> Row:
+    """Make a user from a request's attributes. Raises NotFound, BadRequest or Conflict."""
     await domain_hold(tx, domain_id)
+    await _refuse_domain_as_project(tx, asked)
+    options = merged({}, asked.get("options", {}))
     user_id = await tx.fetchval(
         INSERT,
         new_hex_id(),
@@ -98,28 +116,41 @@ async def user_insert(tx: Tx, asked: dict[str, Any], domain_id: str, password_ha
         asked["name"],
         asked.get("enabled", True),
         asked.get("default_project_id"),
-        asked.get("options", {}),
+        options,
         extra_of(asked, KNOWN | PRIVATE),
         clock.now(),
     )
     if user_id is None:
         raise Conflict(f"Conflict occurred attempting to store user - the name {asked['name']} is in use.")
     if password_hash is not None:
-        await tx.execute(SET_PASSWORD, user_id, password_hash, clock.now())
+        ends = expiry_of_new(rules, options, clock.now(), self_service=False)
+        await password_insert(tx, user_id, password_hash, rules, ends)
     tx.publish(UserCreated(user_id=user_id, domain_id=domain_id, name=asked["name"]), project_id="")
     return await user_get(tx, user_id)
 
 
 async def user_update(
-    tx: Tx, user_id: str, asked: dict[str, Any], password_hash: str | None, by_user_id: str = ""
+    tx: Tx,
+    user_id: str,
+    asked: dict[str, Any],
+    password_hash: str | None,
+    by_user_id: str = "",
+    rules: SecurityCompliance = NO_RULES,
 ) -> Row:
-    """Change a user. Disabling, and a new password, revoke the user's tokens. Raises NotFound, BadRequest, Conflict."""
+    """Change a user. Disabling, and a new password, revoke the user's tokens; enabling unlocks.
+
+    Raises NotFound, BadRequest, Conflict.
+    """
     old = await tx.fetchrow(LOCK, user_id)
     if old is None:
         raise missing("user", user_id)
     if "domain_id" in asked and asked["domain_id"] != old["domain_id"]:
         raise BadRequest("The domain of a user cannot be changed.")
+    if asked.get("id", user_id) != user_id:
+        raise BadRequest("Cannot change user ID")
+    await _refuse_domain_as_project(tx, asked)
     enabled = asked.get("enabled", old["enabled"])
+    options = merged(old["options"], asked.get("options", {}))
     try:
         await tx.execute(
             UPDATE,
@@ -127,25 +158,34 @@ async def user_update(
             asked.get("name", old["name"]),
             enabled,
             asked.get("default_project_id", old["default_project_id"]),
-            {**old["options"], **asked.get("options", {})},
+            options,
             extra_of(asked, KNOWN | PRIVATE, old["extra"]),
         )
     except asyncpg.UniqueViolationError:
         raise Conflict("Conflict occurred attempting to store user - the name is in use.") from None
     changed = sorted(name for name in asked if name != "password")
     tx.publish(UserUpdated(user_id=user_id, enabled=enabled, changed=changed), project_id="")
-    if password_hash is not None:
-        await password_set(tx, user_id, password_hash, by_user_id)
+    if asked.get("enabled"):
+        await failures_forget(tx, user_id)
+        await user_seen(tx, user_id, rules)
+    if "password" in asked or password_hash is not None:
+        ends = expiry_of_new(rules, options, clock.now(), self_service=False)
+        await password_set(tx, user_id, password_hash, by_user_id, rules, ends)
     elif old["enabled"] and not enabled:
         await revoke(tx, {"user_id": user_id})
     return await user_get(tx, user_id)
 
 
-async def password_set(tx: Tx, user_id: str, password_hash: str, by_user_id: str) -> None:
-    """Give a user another password, and revoke the user's tokens."""
-    await tx.execute(SET_PASSWORD, user_id, password_hash, clock.now())
-    tx.publish(UserPasswordChanged(user_id=user_id, by_user_id=by_user_id), project_id="")
-    await revoke(tx, {"user_id": user_id})
+async def _refuse_domain_as_project(tx: Tx, asked: Mapping[str, Any]) -> None:
+    project_id = asked.get("default_project_id")
+    if project_id is not None and await tx.fetchval(IS_DOMAIN, project_id):
+        raise BadRequest(f"User's default project ID cannot be a domain ID: {project_id}")
+
+
+async def user_seen(db: Any, user_id: str, rules: SecurityCompliance) -> None:
+    """Note that the user was here today, where somebody asks for it."""
+    if rules.disable_user_account_days_inactive is not None:
+        await db.fetchval(ACTIVE, user_id, clock.now().date())
 
 
 async def user_delete(tx: Tx, user_id: str) -> None:
@@ -156,14 +196,14 @@ async def user_delete(tx: Tx, user_id: str) -> None:
     await revoke(tx, {"user_id": user_id})
 
 
-def user_view(row: Row, base: str) -> dict[str, Any]:
-    """A user as the API shows it."""
+def user_view(row: Row, base: str, rules: SecurityCompliance = NO_RULES) -> dict[str, Any]:
+    """A user as the API shows it: disabled, too, when it has been away for too long."""
     view = {
         **row["extra"],
         "id": row["id"],
         "name": row["name"],
         "domain_id": row["domain_id"],
-        "enabled": row["enabled"],
+        "enabled": row["enabled"] and not inactive(rules, row, clock.now()),
         "options": row["options"],
         "password_expires_at": micros_z(row["password_expires_at"]),
         "links": {"self": f"{base}/users/{row['id']}"},

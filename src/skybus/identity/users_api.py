@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from skybus.errors import Unauthorized
+from skybus import clock
+from skybus.errors import BadRequest, Unauthorized
 from skybus.http.call import Call, Reply
 from skybus.http.paging import Where
 from skybus.http.routes import NO_BODY, PUBLIC, Route
+from skybus.http.times import parse
 from skybus.identity import users
 from skybus.identity.assignments import projects_of
 from skybus.identity.groups import LIST as GROUP_LIST
 from skybus.identity.groups import group_view
+from skybus.identity.password_rows import password_history, password_set
+from skybus.identity.password_rules import expiry_of_new, refuse_own_change, refuse_weak
 from skybus.identity.projects import DEFAULT_DOMAIN, project_view
 from skybus.identity.rows import body_of, change, flag_filter, listing, missing, path_id, query_text, text_filter, whole
 from skybus.identity.tokens import NO_ENTRY
@@ -50,7 +55,32 @@ async def list_users(call: Call) -> Reply:
         where.add("u.domain_id = {}", query_text(call, "domain_id"))
     text_filter(call, where, "name", "u.name")
     flag_filter(call, where, "enabled", "u.enabled")
-    return await listing(call, "users", users.LIST, where, users.user_view, "u.id")
+    expiry_filter(call, where)
+    return await listing(call, "users", users.LIST, where, _view(call), "u.id")
+
+
+_OPERATORS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "eq": "=", "neq": "<>"}
+
+
+def expiry_filter(call: Call, where: Where) -> None:
+    """`password_expires_at=gt:2026-01-31T12:00:00Z`; without an operator, the very moment. Raises BadRequest."""
+    if "password_expires_at" not in call.query:
+        return
+    text = query_text(call, "password_expires_at")
+    operator, colon, moment = text.partition(":")
+    if not operator.isalpha() or not colon:
+        operator, moment = "eq", text
+    if operator not in _OPERATORS:
+        raise BadRequest(f"The given operator {operator[:16]} is not valid. It must be one of {', '.join(_OPERATORS)}.")
+    where.add(f"w.expires_at {_OPERATORS[operator]} {{}}", parse(moment, "password_expires_at"))
+
+
+def _view(call: Call) -> Any:
+    return partial(users.user_view, rules=call.service("identity").compliance)
+
+
+def _shown(call: Call, row: Any, status: int = 200) -> Reply:
+    return Reply({"user": _view(call)(row, call.base + "/v3")}, status)
 
 
 async def create_user(call: Call) -> Reply:
@@ -60,19 +90,22 @@ async def create_user(call: Call) -> Reply:
     call.require("identity:create_user", **{"target.user.domain_id": domain_id})
     hashed = await _hashed(call, asked)
     async with change(call) as tx:
-        row = await users.user_insert(tx, asked, domain_id, hashed)
-    return Reply({"user": users.user_view(row, call.base + "/v3")}, 201)
+        row = await users.user_insert(tx, asked, domain_id, hashed, call.service("identity").compliance)
+    return _shown(call, row, 201)
 
 
 async def _hashed(call: Call, asked: dict[str, Any]) -> str | None:
     password = asked.get("password")
-    return None if password is None else str(await call.service("identity").passwords.hash(password))
+    if password is None:
+        return None
+    identity = call.service("identity")
+    refuse_weak(identity.compliance, password)
+    return str(await identity.passwords.hash(password))
 
 
 async def show_user(call: Call) -> Reply:
     """`GET /users/{user_id}`."""
-    user = await permitted_user(call, "identity:get_user")
-    return Reply({"user": users.user_view(user, call.base + "/v3")})
+    return _shown(call, await permitted_user(call, "identity:get_user"))
 
 
 async def update_user(call: Call) -> Reply:
@@ -80,9 +113,10 @@ async def update_user(call: Call) -> Reply:
     user = await permitted_user(call, "identity:update_user")
     asked = body_of(call, "user")
     hashed = await _hashed(call, asked)
+    rules = call.service("identity").compliance
     async with change(call) as tx:
-        row = await users.user_update(tx, user["id"], asked, hashed, call.caller.user_id)
-    return Reply({"user": users.user_view(row, call.base + "/v3")})
+        row = await users.user_update(tx, user["id"], asked, hashed, call.caller.user_id, rules)
+    return _shown(call, row)
 
 
 async def delete_user(call: Call) -> Reply:
@@ -94,20 +128,28 @@ async def delete_user(call: Call) -> Reply:
 
 
 async def change_password(call: Call) -> Reply:
-    """`POST /users/{user_id}/password`: whoever knows the old password sets the new one; no token is needed."""
+    """`POST /users/{user_id}/password`: whoever knows the old password sets the new one; no token is needed, and an
+    old password that has expired is good for this."""
     asked = body_of(call, "user")
-    user_id = path_id(call, "user_id", "user")
-    passwords = call.service("identity").passwords
-    user = await call.store.fetchrow(users.LOGIN_BY_ID, user_id)
-    right = await passwords.check(asked["original_password"], user["hash"] if user is not None else None)
-    if user is None or not right or not user["enabled"] or not user["domain_enabled"]:
-        raise Unauthorized(NO_ENTRY)
+    identity = call.service("identity")
+    rules, passwords = identity.compliance, identity.passwords
+    row = await call.store.fetchrow(users.LOGIN_BY_ID, path_id(call, "user_id", "user"))
+    user = await identity.login.check_password(row, asked["original_password"])
+    refuse_weak(rules, asked["password"])
+    refuse_own_change(rules, user, clock.now())
+    for old in await password_history(call.store, user["id"], rules.unique_last_password_count):
+        if await passwords.check(asked["password"], old):
+            raise BadRequest(
+                "The new password cannot be identical to a previous password. The total number which includes the new "
+                f"password must be unique is {rules.unique_last_password_count}."
+            )
     hashed = await passwords.hash(asked["password"])
     async with change(call) as tx:
-        now = await tx.fetchrow(users.LOGIN_BY_ID + " FOR UPDATE OF u", user_id)
+        now = await tx.fetchrow(users.LOGIN_BY_ID + " FOR UPDATE OF u", user["id"])
         if now is None or now["hash"] != user["hash"]:
             raise Unauthorized(NO_ENTRY)
-        await users.password_set(tx, user_id, hashed, user_id)
+        ends = expiry_of_new(rules, now["options"], clock.now(), self_service=True)
+        await password_set(tx, user["id"], hashed, user["id"], rules, ends, self_service=True)
     return Reply(None, 204)
 
 

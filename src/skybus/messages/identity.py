@@ -69,6 +69,16 @@ class UserPasswordChanged(Event, frozen=True, kw_only=True):
     by_user_id: str
 
 
+class UserLocked(Event, frozen=True, kw_only=True):
+    """Too many wrong attempts: the user cannot log in by `method` for `seconds`, or until it is enabled when 0."""
+
+    TYPE: ClassVar[str] = "skybus.identity.user.locked.v1"
+    SUBJECT: ClassVar[str] = "user_id"
+    user_id: str
+    method: str
+    seconds: int
+
+
 class UserDeleted(Event, frozen=True, kw_only=True):
     """A user is gone, and with it its assignments and application credentials."""
 
