@@ -7,11 +7,13 @@ from typing import Any
 
 from skybus.config import Gateway, SecurityCompliance
 from skybus.config import Identity as Settings
+from skybus.identity.audit_journal import Journal
 from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.directory import Directory
 from skybus.identity.keys import Keys
 from skybus.identity.limit_models import FLAT, MODELS
 from skybus.identity.login import SETTINGS, Login
+from skybus.identity.oidc_providers import OpenIdProviders
 from skybus.identity.password_rules import NO_RULES
 from skybus.identity.passwords import Passwords
 from skybus.identity.revocation_watch import RevocationWatch
@@ -35,9 +37,12 @@ class Identity:
         self.tokens = tokens
         self.directory = Directory(store)
         self.passwords = passwords
+        self.openid = OpenIdProviders()
         self.limit_model = FLAT
         self.login = Login(store, tokens, passwords, settings, compliance)
         self._watching: asyncio.Task[None] | None = None
+        self.journal = Journal(store)
+        self._writing: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -55,13 +60,15 @@ class Identity:
         keys = await asyncio.to_thread(Keys, config.token_key_dir)
         passwords = await asyncio.to_thread(Passwords, config.password_rounds)
         identity = cls(store, Tokens(keys, seconds=config.token_seconds), passwords, settings, compliance)
-        identity.login.credential_keys = await asyncio.to_thread(CredentialKeys, config.credential_key_dir)
-        identity.limit_model = MODELS[config.limit_model]
-        await identity.limit_model.check_tree(store)
         trust = config.revocation_trust_seconds
         identity.tokens.watch = RevocationWatch(store, identity.tokens.revocations, trust_seconds=trust)
+        identity.limit_model = MODELS[config.limit_model]
+        identity.openid = OpenIdProviders(config.openid)
+        await identity.limit_model.check_tree(store)
+        identity.login.credential_keys = await asyncio.to_thread(CredentialKeys, config.credential_key_dir)
         await identity.tokens.load(store)
         identity._watching = asyncio.create_task(identity.tokens.watch.run())
+        identity._writing = asyncio.create_task(identity.journal.run())
         return identity
 
     @property
@@ -75,8 +82,13 @@ class Identity:
         return self.login.compliance
 
     async def close(self) -> None:
-        """End the watch, and give the threads back."""
+        """End the watch, write what the journal has noted, and give the threads back."""
         await self.end_watch()
+        await self.openid.close()
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+            await self.journal.write()
         self.passwords.close()
 
     async def end_watch(self) -> None:

@@ -24,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 async def token_body(directory: Directory, claims: Claims, *, brief: bool) -> bytes:
     """What `POST` and `GET /auth/tokens` answer; `brief` leaves the catalog out. Raises NotFound when its user or
     scope went in this moment."""
-    token = await _identity(directory, claims)
+    token = await identity_view(directory, claims)
     token.update(await _scope(directory, claims, brief))
     if claims.delegation is not None:
         token.update(await _SHOWN[claims.delegation.kind](directory, claims.delegation.id))
@@ -37,7 +37,8 @@ async def token_body(directory: Directory, claims: Claims, *, brief: bool) -> by
     return _encode({"token": token})
 
 
-async def _identity(directory: Directory, claims: Claims) -> dict[str, Any]:
+async def identity_view(directory: Directory, claims: Claims) -> dict[str, Any]:
+    """Who it is, how that was shown, and until when it holds. Raises NotFound for a user that went in this moment."""
     user = await directory.user(claims.user_id)
     domain = await directory.project(claims.user_domain_id)
     if user is None or domain is None:
