@@ -8,6 +8,7 @@ from skybus.http import bodies
 from skybus.http.call import Call, Reply
 from skybus.http.routes import NO_BODY, PUBLIC, Api, Route
 from skybus.identity import (
+    access_rules_api,
     application_credentials_api,
     assignments_api,
     audit_events_api,
@@ -60,6 +61,7 @@ def api() -> Api:
         *auth_api.ROUTES,
         *users_api.ROUTES,
         *application_credentials_api.ROUTES,
+        *access_rules_api.ROUTES,
         *trusts_api.ROUTES,
         *groups_api.ROUTES,
         *projects_api.ROUTES,

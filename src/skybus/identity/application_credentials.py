@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from skybus import clock
-from skybus.errors import Conflict
+from skybus.errors import Conflict, Forbidden
 from skybus.http.times import micros, parse
+from skybus.identity.access_rules import rules_use
 from skybus.identity.delegations import Delegation, DelegationKey
 from skybus.identity.passwords import Passwords
 from skybus.identity.revocations import revoke
@@ -20,13 +21,19 @@ from skybus.messages.identity import ApplicationCredentialCreated, ApplicationCr
 from skybus.store import Tx
 
 Row = Any
+MOST = 1000
+"""Credentials of one user."""
 
 SELECT = """
 SELECT c.id, c.user_id, c.project_id, c.name, c.description, c.secret_hash, c.unrestricted, c.expires_at,
        COALESCE((SELECT json_agg(json_build_object('id', r.id, 'name', r.name, 'domain_id', r.domain_id)
                                  ORDER BY r.name)
                    FROM identity.application_credential_role x JOIN identity.role r ON r.id = x.role_id
-                  WHERE x.credential_id = c.id), '[]'::json) AS roles
+                  WHERE x.credential_id = c.id), '[]'::json) AS roles,
+       (SELECT json_agg(json_build_object('id', a.id, 'service', a.service, 'method', a.method, 'path', a.path)
+                        ORDER BY a.id)
+          FROM identity.application_credential_access_rule y JOIN identity.access_rule a ON a.id = y.rule_id
+         WHERE y.credential_id = c.id) AS access_rules
   FROM identity.application_credential c
 """
 GET = f"{SELECT} WHERE c.id = $1 AND c.user_id = $2"
@@ -40,6 +47,7 @@ ON CONFLICT DO NOTHING
 RETURNING id
 """
 INSERT_ROLES = "INSERT INTO identity.application_credential_role SELECT $1, unnest($2::text[])"
+COUNT = "SELECT count(*) FROM identity.application_credential WHERE user_id = $1"
 DELETE = "DELETE FROM identity.application_credential WHERE id = $1 AND user_id = $2"
 
 _FAST = "sha256:"
@@ -67,7 +75,11 @@ def _fast(secret: str) -> str:
 async def credential_insert(
     tx: Tx, asked: dict[str, Any], *, user_id: str, project_id: str, role_ids: Sequence[str], hashed: str
 ) -> Row:
-    """Make a credential with `role_ids`, which the caller has checked to be the user's own. Raises Conflict."""
+    """Make a credential with `role_ids`, which the caller has checked to be the user's own. Raises Conflict, BadRequest
+    for an access rule that is not there, Forbidden when the user has too many."""
+    await tx.lock("identity", "application_credential", user_id)
+    if await tx.fetchval(COUNT, user_id) >= MOST:
+        raise Forbidden(f"A user can have at most {MOST} application credentials.")
     expires = asked.get("expires_at")
     credential_id = await tx.fetchval(
         INSERT,
@@ -84,6 +96,7 @@ async def credential_insert(
     if credential_id is None:
         raise Conflict("Conflict occurred attempting to store application_credential - the name is in use.")
     await tx.execute(INSERT_ROLES, credential_id, list(role_ids))
+    await rules_use(tx, user_id, credential_id, asked.get("access_rules") or [])
     event = ApplicationCredentialCreated(
         application_credential_id=credential_id, user_id=user_id, in_project_id=project_id
     )
@@ -107,7 +120,7 @@ async def credential_find(db: Any, credential_id: str) -> Row | None:
 def delegation_of(row: Row) -> Delegation:
     """What a credential delegates."""
     return Delegation(
-        key=DelegationKey("application_credential", row["id"]),
+        key=DelegationKey("application_credential", row["id"], ruled=bool(row["access_rules"])),
         project_id=row["project_id"],
         role_ids=tuple(role["id"] for role in row["roles"]),
         expires_at=None if row["expires_at"] is None else int(row["expires_at"].timestamp()),
@@ -137,7 +150,7 @@ async def credential_delete(tx: Tx, user_id: str, credential_id: str) -> None:
 
 def credential_view(row: Row, base: str) -> dict[str, Any]:
     """A credential as the API shows it, without its secret."""
-    return {
+    view = {
         "id": row["id"],
         "name": row["name"],
         "description": row["description"],
@@ -149,3 +162,6 @@ def credential_view(row: Row, base: str) -> dict[str, Any]:
         "roles": row["roles"],
         "links": {"self": f"{base}/users/{row['user_id']}/application_credentials/{row['id']}"},
     }
+    if row["access_rules"]:
+        view["access_rules"] = row["access_rules"]
+    return view

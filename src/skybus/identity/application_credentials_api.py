@@ -12,7 +12,7 @@ from skybus.http.routes import NO_BODY, Route
 from skybus.http.times import parse
 from skybus.identity import application_credentials as credentials
 from skybus.identity.assignments import effective_roles
-from skybus.identity.delegation_lookup import refuse_delegates
+from skybus.identity.delegation_lookup import refuse_delegates, refuse_handed_on
 from skybus.identity.rows import body_of, change, listing, path_id, text_filter
 
 
@@ -20,6 +20,7 @@ def _user_id(call: Call, rule: str) -> str:
     """The user in the path, if the caller may. Raises Forbidden."""
     user_id = path_id(call, "user_id", "user")
     call.require(f"identity:{rule}", **{"target.user.id": user_id})
+    refuse_handed_on(call)
     return user_id
 
 
@@ -37,7 +38,7 @@ async def create_credential(call: Call) -> Reply:
     """`POST /users/{user_id}/application_credentials`."""
     user_id = _user_id(call, "create_application_credential")
     project_id = call.project_id
-    await refuse_delegates(call)
+    await refuse_delegates(call, ruled_too=True)
     asked = body_of(call, "application_credential")
     if asked.get("expires_at") and parse(asked["expires_at"], "expires_at") <= clock.now():
         raise BadRequest("The expiry of an application credential must lie in the future.")
@@ -53,10 +54,9 @@ async def create_credential(call: Call) -> Reply:
 
 async def _role_ids(call: Call, asked: list[dict[str, str]] | None, user_id: str, project_id: str) -> list[str]:
     """The roles of a new credential: those asked for, or all that the user has. Raises BadRequest for a role that the
-    user does not have or, when the caller came by an application credential itself, that its token does not carry."""
-    have = {row["id"]: row["name"] for row in await effective_roles(call.store, user_id, project_id)}
-    if "application_credential" in call.caller.methods:
-        have = {key: name for key, name in have.items() if name in call.caller.roles}
+    user does not have or that the caller's token does not carry."""
+    rows = await effective_roles(call.store, user_id, project_id)
+    have = {row["id"]: row["name"] for row in rows if row["name"] in call.caller.roles}
     if asked is None:
         return list(have)
     chosen = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from skybus.errors import BadRequest, Forbidden
+from skybus.errors import BadRequest, Forbidden, NotFound
 from skybus.http.call import Call, Reply
 from skybus.http.routes import NO_BODY, PUBLIC, Route
 from skybus.identity.assignments import domains_of, effective_roles, projects_of
@@ -17,6 +17,9 @@ from skybus.identity.rows import body_of, change, flag, whole
 from skybus.identity.scopes import earliest, scope_for
 from skybus.identity.token_views import identity_view, token_body
 from skybus.identity.trusts import trust_use
+
+KNOWS_RULES = "OpenStack-Identity-Access-Rules"
+"""The header by which a service says that it enforces access rules."""
 
 
 async def issue_token(call: Call) -> Reply:
@@ -76,6 +79,9 @@ async def show_token(call: Call) -> Reply:
     token, claims = _subject(call, call.service("identity").settings.allow_expired_window if late else 0)
     rule = "identity:validate_token" if call.request.method == "GET" else "identity:check_token"
     call.require(rule, **{"target.token.user_id": claims.user_id})
+    if claims.delegation is not None and claims.delegation.ruled and KNOWS_RULES not in call.headers:
+        # A service that cannot hold requests against access rules would let the token do everything.
+        raise NotFound("Could not find token.")
     brief = "nocatalog" in call.query
     directory = call.service("directory")
     data = await directory.body(token, brief, lambda: token_body(directory, claims, brief=brief))

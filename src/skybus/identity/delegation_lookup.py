@@ -22,11 +22,21 @@ async def delegation_find(db: Any, key: DelegationKey) -> Delegation | None:
     return await _FIND[key.kind](db, key.id)
 
 
-async def refuse_delegates(call: Call) -> None:
-    """Whoever came by a delegation may not make or delete any, unless it is unrestricted. Raises Forbidden."""
+async def refuse_delegates(call: Call, *, ruled_too: bool = False) -> None:
+    """Whoever came by a delegation may not make or delete any, unless it is unrestricted. Raises Forbidden.
+
+    With `ruled_too` whoever is limited by access rules may not either: what is made would not be limited.
+    """
     key = call.service("tokens").claims(call.caller.token).delegation
     if key is None:
         return
     delegation = await delegation_find(call.store, key)
-    if delegation is None or not delegation.unrestricted:
+    if delegation is None or not delegation.unrestricted or (ruled_too and key.ruled):
         raise Forbidden(f"A token of a restricted {key.kind.replace('_', ' ')} cannot manage delegations.")
+
+
+def refuse_handed_on(call: Call) -> None:
+    """Raises Forbidden for tokens that are in other hands than their user's: of trusts and of OAuth access tokens."""
+    key = call.service("tokens").claims(call.caller.token).delegation
+    if key is not None and key.kind != "application_credential":
+        raise Forbidden("A token that was made by a delegation cannot look after application credentials.")

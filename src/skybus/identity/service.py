@@ -7,6 +7,7 @@ from typing import Any
 
 from skybus.config import Gateway, SecurityCompliance
 from skybus.config import Identity as Settings
+from skybus.identity.access_rules import AccessRules
 from skybus.identity.audit_journal import Journal
 from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.directory import Directory
@@ -36,6 +37,7 @@ class Identity:
         self.store = store
         self.tokens = tokens
         self.directory = Directory(store)
+        self.access_rules = AccessRules(store)
         self.passwords = passwords
         self.openid = OpenIdProviders()
         self.limit_model = FLAT
@@ -100,7 +102,7 @@ class Identity:
 
     def services(self) -> dict[str, Any]:
         """What the handlers of this package, and of others, ask the gateway for by name."""
-        return {"identity": self, "tokens": self.tokens, "directory": self.directory}
+        return {"identity": self, "tokens": self.tokens, "directory": self.directory, "access_rules": self.access_rules}
 
     async def apply_event(self, kind: str, body: dict[str, Any]) -> None:
         """Take note of an identity event, whichever process caused it; twice does no harm."""

@@ -95,6 +95,8 @@ async def _credential(directory: Directory, credential_id: str) -> dict[str, Any
     if row is None:
         raise missing("application_credential", credential_id)
     shown = {"id": row["id"], "name": row["name"], "restricted": not row["unrestricted"]}
+    if row["access_rules"]:
+        shown["access_rules"] = row["access_rules"]
     return {"application_credential": shown}
 
 
