@@ -88,8 +88,11 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class _Packed(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """The claims on the wire: ids as 16 bytes where they are hex, roles and methods as one word each."""
+class _Packed(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The claims on the wire: ids as 16 bytes where they are hex, roles and methods as one word each.
+
+    A version that does not know a field cannot tell what it limits, and believes no token that has it.
+    """
 
     user: _Id
     user_domain: _Id

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hmac
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skybus.identity.claims import PREFIX, Claims, new_audit_id, seal, unseal
+from skybus.identity.claims import MAC_BYTES, PREFIX, Claims, _pack, _Packed, new_audit_id, seal, unseal
 from skybus.identity.delegations import LETTERS, DelegationKey
 from skybus.ids import new_hex_id, new_id
 
@@ -91,3 +92,16 @@ def test_a_project_scoped_token_is_short() -> None:
         roles=("admin", "manager", "member", "reader"),
     )
     assert len(seal(said, KEY)) < 230
+
+
+@given(claims())
+def test_a_token_that_says_more_than_we_know_is_not_believed(said: Claims) -> None:
+    whole = [getattr(_pack(said), name) for name in _Packed.__struct_fields__]
+    payload = msgspec.msgpack.encode([*whole, "a limit"])
+    assert unseal(_signed(payload), [KEY]) is None
+    assert unseal(_signed(msgspec.msgpack.encode(whole)), [KEY]) == said
+
+
+def _signed(payload: bytes) -> str:
+    data = payload + hmac.digest(KEY, payload, "sha256")[:MAC_BYTES]
+    return PREFIX + base64.urlsafe_b64encode(data).rstrip(b"=").decode()
