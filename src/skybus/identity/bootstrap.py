@@ -83,10 +83,15 @@ async def _administrator(tx: Tx, password: str, rounds: int) -> str:
 
 async def _roles(tx: Tx) -> dict[str, str]:
     found: dict[str, Any] = {name: await roles.role_by_name(tx, name) for name in ROLES}
-    ids = {name: (row or await roles.role_insert(tx, {"name": name}))["id"] for name, row in found.items()}
+    ids = {name: (row or await roles.role_insert(tx, _role(name)))["id"] for name, row in found.items()}
     for prior, implied in CHAIN:
         await tx.execute(IMPLY, ids[prior], ids[implied])
     return ids
+
+
+def _role(name: str) -> dict[str, Any]:
+    """Immutable, for everybody's rights hang on these roles: who means to change one takes that off first."""
+    return {"name": name, "options": {"immutable": True}}
 
 
 async def _catalog(tx: Tx, public_url: str, region: str) -> None:

@@ -48,7 +48,9 @@ async def remove_role(cloud: Cloud, user: Any, project: Any, token: str) -> Any:
 
 
 async def delete_role(cloud: Cloud, user: Any, project: Any, token: str) -> Any:
-    return await cloud.call("DELETE", f"/roles/{cloud.roles['member']}")
+    path = f"/roles/{cloud.roles['member']}"
+    await cloud.call("PATCH", path, {"role": {"options": {"immutable": False}}})
+    return await cloud.call("DELETE", path)
 
 
 async def delete_implication(cloud: Cloud, user: Any, project: Any, token: str) -> Any:
