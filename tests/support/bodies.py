@@ -20,6 +20,10 @@ REFERENCES = {
     "project": "project",
     "user_id": "user",
     "service_id": "service",
+    "region_id": "region",
+    "mapping_id": "mapping",
+    "trustor_user_id": "user",
+    "trustee_user_id": "trustee",
     "member": "member",
 }
 VALUES: dict[str, Any] = {
@@ -28,6 +32,9 @@ VALUES: dict[str, Any] = {
     "host": "h1",
     "binary": "nova-compute",
     "url": "http://x.test/",
+    "auth_url": "http://x.test/",
+    "sp_url": "http://x.test/",
+    "interface": "public",
     "methods": ["password"],
     "size": 1,
     "metadata": {"k": "w"},
@@ -64,6 +71,13 @@ def body_of(name: str, estate: Mapping[str, str]) -> Any:
     if name == "identity/auth-create":
         user = {"id": estate["user"], "password": "wrong"}
         return {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
+    if name in ("identity/region-create", "identity/region-update"):
+        return {"region": {"description": "x"}}
+    if name == "identity/limits-create":
+        asked = {"service_id": estate["service"], "resource_name": "things", "resource_limit": 4}
+        return {"limits": [{**asked, "domain_id": estate["domain"]}]}
+    if name == "volume/volume-create":
+        return {"volume": {"size": 1}}
     if name == "image/image-create":
         return {"name": "x"}
     root = schema_of(name)

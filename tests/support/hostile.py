@@ -28,6 +28,8 @@ SEGMENTS = {
     "os-simple-tenant-usage": "project",
     "os-keypairs": "keypair",
     "security-groups": "security_group",
+    "credentials": "user_credential",
+    "application_credentials": "credential",
 }
 """What a variable stands for that follows this segment."""
 VARIABLES = {
@@ -41,7 +43,7 @@ LITERALS = {"key": "k", "tag": "t", "alias": "os-keypairs", "action": "enable", 
 PRIVATE = (
     *("server", "keypair", "image", "shared_image", "network", "subnet", "port", "volume", "attachment", "operation"),
     *("request", "user", "project", "group", "credential", "member", "domain", "security_group", "security_rule"),
-    *("agent", "hypervisor", "compute_service"),
+    *("agent", "hypervisor", "compute_service", "user_credential", "access", "access_rule", "trust", "limit", "event"),
 )
 """Of an estate: what a member of another project may not see. Flavors, types, roles and the catalog are for all."""
 MEDIA = {RAW: "application/octet-stream", "image/image-patch": "application/openstack-images-v2.1-json-patch"}

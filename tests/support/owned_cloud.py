@@ -20,6 +20,7 @@ from skybus.identity.passwords import Passwords
 from skybus.ids import new_hex_id
 from skybus.store.tail import Tail
 from support.front import Answer
+from support.identity_estate import furnish_identity
 from support.small_cloud import SmallCloud, small_cloud
 
 PASSWORD = "correct horse battery staple"
@@ -87,7 +88,7 @@ async def _estate(cloud: OwnedCloud, number: int) -> Estate:
     """One of each, owned by a new member of a new project."""
     estate: Estate = {"project": await cloud.project()}
     estate["user"], cloud.tokens["builder"] = await cloud.user(estate["project"], "member")
-    await _identity_of(cloud, estate)
+    await furnish_identity(cloud, estate)
     small = cloud.cloud
     estate["image"] = await small.image()
     estate["network"] = await small.network(f"n-{new_hex_id()}", f"10.{number}.0.0/24")
@@ -101,20 +102,6 @@ async def _estate(cloud: OwnedCloud, number: int) -> Estate:
     await _looked_up(cloud, estate)
     await _sundries(cloud, estate)
     return estate
-
-
-async def _identity_of(cloud: OwnedCloud, estate: Estate) -> None:
-    for noun, more in (("group", {}), ("role", {}), ("domain", {}), ("service", {"type": "strange"}), ("region", {})):
-        asked = {"id": new_hex_id()} if noun == "region" else {"name": new_hex_id(), **more}
-        made = await cloud.call("POST", f"/identity/v3/{noun}s", {noun: asked})
-        estate[noun] = str(made[noun]["id"])
-    asked = {"interface": "public", "url": "http://e.test/", "service_id": estate["service"]}
-    made = await cloud.call("POST", "/identity/v3/endpoints", {"endpoint": asked})
-    estate["endpoint"] = str(made["endpoint"]["id"])
-    path = f"/identity/v3/users/{estate['user']}/application_credentials"
-    made = await cloud.call("POST", path, {"application_credential": {"name": new_hex_id()}}, token="builder")
-    estate["credential"] = str(made["application_credential"]["id"])
-    await cloud.call("PUT", f"/identity/v3/groups/{estate['group']}/users/{estate['user']}", status=204)
 
 
 async def _looked_up(cloud: OwnedCloud, estate: Estate) -> None:

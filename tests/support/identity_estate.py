@@ -1,0 +1,99 @@
+"""What somebody owns in identity, one of each noun that a route's path can name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from skybus.ids import new_hex_id
+
+if TYPE_CHECKING:
+    from support.owned_cloud import Estate, OwnedCloud
+
+V3 = "/identity/v3"
+
+
+async def furnish_identity(cloud: OwnedCloud, estate: Estate) -> None:
+    """One of each, the owner's where that can be, in the order in which they need each other."""
+    await _catalog(cloud, estate)
+    await _people(cloud, estate)
+    await _owners_own(cloud, estate)
+    await _federation(cloud, estate)
+    await _limits(cloud, estate)
+    found = await cloud.call("GET", f"{V3}/audit_events?user_id={estate['user']}&limit=1", status=200)
+    estate["event"] = str(found["audit_events"][0]["id"])
+
+
+async def _made(cloud: OwnedCloud, path: str, noun: str, asked: Mapping[str, Any], **more: Any) -> str:
+    made = await cloud.call("POST", V3 + path, {noun: asked}, **more)
+    return str(made[noun]["id"])
+
+
+async def _catalog(cloud: OwnedCloud, estate: Estate) -> None:
+    estate["region"] = await _made(cloud, "/regions", "region", {"id": new_hex_id()})
+    estate["service"] = await _made(cloud, "/services", "service", {"name": new_hex_id(), "type": new_hex_id()})
+    asked = {"interface": "public", "url": "http://e.test/", "service_id": estate["service"]}
+    estate["endpoint"] = await _made(cloud, "/endpoints", "endpoint", asked)
+    group = {"name": new_hex_id(), "filters": {"interface": "public", "service_id": estate["service"]}}
+    estate["endpoint_group"] = await _made(cloud, "/OS-EP-FILTER/endpoint_groups", "endpoint_group", group)
+    estate["policy"] = await _made(cloud, "/policies", "policy", {"type": "text/plain", "blob": "x"})
+    of_service = f"services/{estate['service']}"
+    for part in (f"endpoints/{estate['endpoint']}", of_service, f"{of_service}/regions/{estate['region']}"):
+        await cloud.call("PUT", f"{V3}/policies/{estate['policy']}/OS-ENDPOINT-POLICY/{part}", status=204)
+
+
+async def _people(cloud: OwnedCloud, estate: Estate) -> None:
+    estate["group"] = await _made(cloud, "/groups", "group", {"name": new_hex_id()})
+    estate["role"] = await _made(cloud, "/roles", "role", {"name": new_hex_id()})
+    estate["domain"] = await _made(cloud, "/domains", "domain", {"name": new_hex_id()})
+    await cloud.call("PUT", f"{V3}/groups/{estate['group']}/users/{estate['user']}", status=204)
+
+
+async def _owners_own(cloud: OwnedCloud, estate: Estate) -> None:
+    """What its owner alone can make."""
+    user, project = estate["user"], estate["project"]
+    asked: dict[str, Any] = {"name": new_hex_id()}
+    asked["access_rules"] = [{"service": "compute", "method": "GET", "path": f"/{new_hex_id()}"}]
+    made = await cloud.call(
+        "POST", f"{V3}/users/{user}/application_credentials", {"application_credential": asked}, token="builder"
+    )
+    estate["credential"] = str(made["application_credential"]["id"])
+    estate["access_rule"] = str(made["application_credential"]["access_rules"][0]["id"])
+    blob = json.dumps({"seed": new_hex_id()})
+    asked = {"user_id": user, "type": "cert", "blob": blob}
+    estate["user_credential"] = await _made(cloud, "/credentials", "credential", asked, token="builder")
+    path = f"{V3}/users/{user}/credentials/OS-EC2"
+    made = await cloud.call("POST", path, {"tenant_id": project}, token="builder")
+    estate["access"] = str(made["credential"]["access"])
+    estate["trustee"] = await _made(cloud, "/users", "user", {"name": new_hex_id()})
+    asked = {"trustor_user_id": user, "trustee_user_id": estate["trustee"], "impersonation": False}
+    asked |= {"project_id": project, "roles": [{"name": "member"}]}
+    estate["trust"] = await _made(cloud, "/OS-TRUST/trusts", "trust", asked, token="builder")
+
+
+async def _federation(cloud: OwnedCloud, estate: Estate) -> None:
+    rule = {"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "sub"}]}
+    urls = {"auth_url": "http://sp.test/auth", "sp_url": "http://sp.test/sp"}
+    for name in ("idp", "mapping", "protocol", "sp"):
+        estate[name] = new_hex_id()
+    for path, asked in (
+        (f"identity_providers/{estate['idp']}", {"identity_provider": {"enabled": True}}),
+        (f"mappings/{estate['mapping']}", {"mapping": {"rules": [rule]}}),
+        (
+            f"identity_providers/{estate['idp']}/protocols/{estate['protocol']}",
+            {"protocol": {"mapping_id": estate["mapping"]}},
+        ),
+        (f"service_providers/{estate['sp']}", {"service_provider": urls}),
+    ):
+        await cloud.call("PUT", f"{V3}/OS-FEDERATION/{path}", asked)
+
+
+async def _limits(cloud: OwnedCloud, estate: Estate) -> None:
+    service = estate["service"]
+    asked: dict[str, Any] = {"service_id": service, "resource_name": "things", "default_limit": 10}
+    made = await cloud.call("POST", f"{V3}/registered_limits", {"registered_limits": [asked]})
+    estate["registered_limit"] = str(made["registered_limits"][0]["id"])
+    asked = {"service_id": service, "resource_name": "things", "resource_limit": 5, "project_id": estate["project"]}
+    made = await cloud.call("POST", f"{V3}/limits", {"limits": [asked]})
+    estate["limit"] = str(made["limits"][0]["id"])
