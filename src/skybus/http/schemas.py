@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import msgspec
 from skybus.errors import BadRequest
 
 FOLDER = Path(__file__).resolve().parents[3] / "schemas" / "api"
+
+SECRET = re.compile(r"pass|secret|token|blob|signature|credential|receipt|user_data|private", re.IGNORECASE)
+"""Places in a body whose values are not repeated."""
 
 _compiled: dict[str, Callable[[Any], Any]] = {}
 
@@ -31,11 +35,21 @@ def check(name: str, body: Any) -> None:
     except fastjsonschema.JsonSchemaValueException as error:
         place = "/".join(str(part) for part in error.path[1:])
         message = error.message.removeprefix(error.name or "").strip()
-        value = repr(error.value)
-        value = value if len(value) <= 80 else value[:77] + "..."
         raise BadRequest(
-            f"Invalid input for field/attribute {place or 'body'}. Value: {value}. It {message}."
+            f"Invalid input for field/attribute {place or 'body'}. Value: {_shown(place, error.value)}. It {message}."
         ) from None
+
+
+def _shown(place: str, value: Any) -> str:
+    """A value as a refusal, and the log of it, may show it: not what may be a secret, or hold one."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if SECRET.search(place):
+        return "***"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _compile(name: str) -> Callable[[Any], Any]:

@@ -14,7 +14,10 @@ from skybus.identity import (
     audit_events_api,
     auth_api,
     catalog_api,
+    credentials_api,
     domains_api,
+    ec2_credentials_api,
+    ec2_tokens_api,
     endpoint_groups_api,
     federation_api,
     grants_api,
@@ -61,6 +64,9 @@ def api() -> Api:
         *auth_api.ROUTES,
         *users_api.ROUTES,
         *application_credentials_api.ROUTES,
+        *credentials_api.ROUTES,
+        *ec2_credentials_api.ROUTES,
+        *ec2_tokens_api.ROUTES,
         *access_rules_api.ROUTES,
         *trusts_api.ROUTES,
         *groups_api.ROUTES,
@@ -77,4 +83,5 @@ def api() -> Api:
         *limits_api.ROUTES,
         *audit_events_api.ROUTES,
     ]
+    routes = [ec2_tokens_api.without_signed(route) for route in routes]
     return Api(name="identity", prefix=PREFIX, routes=routes, error_body=bodies.identity, witness=witness)

@@ -127,9 +127,11 @@ async def credentials_of_user(
     return [opened(keys, row) for row in await db.fetch(OF_USER, user_id, type)]
 
 
-async def credential_find(db: Any, keys: CredentialKeys, credential_id: str) -> Credential | None:
-    """The credential, whosever it is, or None."""
-    row = await db.fetchrow(GET, credential_id)
+async def credential_find(
+    db: Any, keys: CredentialKeys, credential_id: str, *, lock: bool = False
+) -> Credential | None:
+    """The credential, whosever it is, or None. With `lock` nobody else changes it before the transaction ends."""
+    row = await db.fetchrow(LOCK if lock else GET, credential_id)
     return None if row is None else opened(keys, row)
 
 
@@ -251,14 +253,6 @@ async def credential_update(tx: Tx, keys: CredentialKeys, old: Credential, new: 
     tx.publish(CredentialUpdated(credential_id=new.id, user_id=new.user_id, changed=changed), project_id="")
     if old.is_ec2 and changed not in ([], ["extra"]):
         await revoke(tx, {"delegation_id": old.id})
-
-
-async def credential_lock(tx: Tx, keys: CredentialKeys, credential_id: str) -> Credential:
-    """The credential, which nobody else changes before `tx` ends. Raises NotFound."""
-    row = await tx.fetchrow(LOCK, credential_id)
-    if row is None:
-        raise missing("credential", credential_id)
-    return opened(keys, row)
 
 
 async def credential_delete(tx: Tx, credential: Credential) -> None:

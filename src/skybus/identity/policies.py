@@ -217,6 +217,8 @@ RULES: dict[str, str] = {
     # the audit trail, which Keystone leaves to other programs
     "identity:list_audit_events": READER,
     "identity:get_audit_event": READER,
+    # credentials and signed requests
+    **CREDENTIAL_RULES,
     # trusts, access rules, OAuth
     **DELEGATION_RULES,
 }
