@@ -30,7 +30,7 @@ async def issue_token(call: Call) -> Reply:
         proven = await identity.login.prove(asked["identity"], call.headers.get("Openstack-Auth-Receipt"))
     except MoreNeeded as more:
         return await _receipt(identity.directory, more)
-    scope = await scope_for(call.store, proven, asked.get("scope"))
+    scope = await scope_for(identity.login.memory.reads, proven, asked.get("scope"))
     speaker = scope.speaker or proven.user
     delegation = scope.delegation or proven.delegation
     if scope.counted and delegation is not None:

@@ -25,7 +25,7 @@ async def prove(login: Login, shown: Mapping[str, Any], revision: int) -> Proven
         raise Unauthorized(NO_ENTRY)
     delegation = credentials.delegation_of(row)
     return Proven(
-        user=live(await login.store.fetchrow(users.LOGIN_BY_ID, row["user_id"]), password=False),
+        user=live(await login.memory.reads.fetchrow(users.LOGIN_BY_ID, row["user_id"]), password=False),
         methods=("application_credential",),
         revision=revision,
         delegation=delegation,
@@ -35,8 +35,8 @@ async def prove(login: Login, shown: Mapping[str, Any], revision: int) -> Proven
 
 async def _asked(login: Login, shown: Mapping[str, Any]) -> Any:
     if shown.get("id") is not None:
-        return await credentials.credential_find(login.store, shown["id"])
-    user = await users.user_asked(login.store, shown.get("user") or {})
+        return await credentials.credential_find(login.memory.reads, shown["id"])
+    user = await users.user_asked(login.memory.reads, shown.get("user") or {})
     if user is None:
         return None
-    return await credentials.credential_by_name(login.store, user["id"], shown.get("name") or "")
+    return await credentials.credential_by_name(login.memory.reads, user["id"], shown.get("name") or "")

@@ -18,7 +18,7 @@ async def prove(login: Login, shown: Mapping[str, Any], revision: int) -> Proven
     """Whose token it is. Raises NotFound when it is good no more."""
     claims = login.tokens.subject(str(shown.get("id", "")))
     try:
-        row = await login.store.fetchrow(users.LOGIN_BY_ID, claims.user_id)
+        row = await login.memory.reads.fetchrow(users.LOGIN_BY_ID, claims.user_id)
         user = live(row, password="password" in claims.methods)
     except Unauthorized:
         raise NotFound("Could not find token.") from None

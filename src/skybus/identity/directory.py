@@ -10,7 +10,10 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from skybus.identity.catalog import Catalog, catalog_read
+import msgspec
+
+from skybus.identity.application_credentials import credential_find
+from skybus.identity.catalog import Catalog, catalog_read, catalog_view
 from skybus.identity.projects import project_find
 from skybus.identity.service_providers import service_providers_enabled
 from skybus.identity.users import user_find
@@ -32,6 +35,7 @@ class Directory:
         self._generation = 0
         self._kept: OrderedDict[tuple[str, str], Any] = OrderedDict()
         self._bodies: OrderedDict[tuple[str, bool], bytes] = OrderedDict()
+        self._catalogs: OrderedDict[tuple[str, str | None], msgspec.Raw] = OrderedDict()
 
     async def apply_event(self, kind: str, body: dict[str, Any]) -> None:
         """Take note of an identity event, whichever process caused it."""
@@ -40,6 +44,7 @@ class Directory:
             self._generation += 1
             self._kept.clear()
             self._bodies.clear()
+            self._catalogs.clear()
 
     async def user(self, user_id: str) -> Any | None:
         """The user's row, or None."""
@@ -60,6 +65,29 @@ class Directory:
     async def service_providers(self) -> list[dict[str, str]]:
         """The clouds that trust this one, as tokens show them."""
         return await self._read("service_providers", "", lambda: service_providers_enabled(self.store))
+
+    async def application_credential(self, credential_id: str) -> Any | None:
+        """The row of an application credential, or None."""
+        return await self._read(
+            "application_credential", credential_id, lambda: credential_find(self.store, credential_id)
+        )
+
+    async def catalog_json(self, user_id: str, project_id: str | None) -> msgspec.Raw:
+        """The catalog as one caller sees it, encoded."""
+        key = (user_id, project_id)
+        if key in self._catalogs:
+            return self._catalogs[key]
+        generation = self._generation
+        made = await self._catalog(user_id, project_id)
+        if generation == self._generation:
+            self._catalogs[key] = made
+            if len(self._catalogs) > MOST_BODIES:
+                self._catalogs.popitem(last=False)
+        return made
+
+    async def _catalog(self, user_id: str, project_id: str | None) -> msgspec.Raw:
+        view = catalog_view(await self.catalog(), user_id=user_id, project_id=project_id)
+        return msgspec.Raw(msgspec.json.encode(view))
 
     async def _roles(self) -> dict[str, str]:
         return {row["name"]: row["id"] for row in await self.store.fetch(ROLES)}

@@ -14,6 +14,7 @@ from skybus.identity import by_application_credential, by_mapped, by_password, b
 from skybus.identity.claims import Claims
 from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.login_failures import attempt_settle, password_limit
+from skybus.identity.login_memory import LoginMemory
 from skybus.identity.password_rules import NO_RULES, inactive
 from skybus.identity.passwords import Passwords
 from skybus.identity.proof import Proven, both, live
@@ -66,6 +67,7 @@ class Login:
         self.credential_keys = CredentialKeys()
         self.settings = settings
         self.compliance = compliance
+        self.memory = LoginMemory(store, tokens.revocations)
         self.receipts = Receipts(tokens, seconds=settings.receipt_seconds)
 
     async def prove(self, identity: Mapping[str, Any], receipt: str | None = None) -> Proven:
@@ -75,7 +77,7 @@ class Login:
         for a dead token, BadRequest for a method without data.
         """
         # The revision comes before all that is read, so that a revocation in between kills the token; see revocations.
-        revision = await self.tokens.catch_up(self.store)
+        revision = await self.memory.look()
         proven: Proven | None = None
         for name in dict.fromkeys(identity["methods"]):
             method = METHODS.get(name)

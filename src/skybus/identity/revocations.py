@@ -89,12 +89,16 @@ class Revocations:
         """Learn what the table has got since the last look; answer the revision that was current before it."""
         began = time.monotonic()
         revision = int(await db.fetchval(REVISION))
+        await self.learn(db, revision, began)
+        return revision
+
+    async def learn(self, db: Any, revision: int, began: float) -> None:
+        """Learn what the table has got up to `revision` and beyond, which was read after the monotonic time `began`."""
         if revision > self._looked_up_to:
             rows = await db.fetch(LOAD, clock.now(), self._looked_up_to)
             self.apply([Revocation(**dict(row)) for row in rows])
             self._looked_up_to = max(revision, self._looked_up_to)
         self.confirmed_at = max(began, self.confirmed_at)
-        return revision
 
     def apply(self, revocations: Iterable[Revocation]) -> None:
         """Learn these; the same one twice, or late, does no harm."""

@@ -14,6 +14,7 @@ from skybus.errors import BadRequest, Conflict, NotFound, Unavailable
 from skybus.http.call import Call, Reply
 from skybus.http.paging import Where, next_url, page_of
 from skybus.identity.audit_events import changes_keep
+from skybus.identity.login_memory import change_count
 from skybus.messages.identity import PREFIX
 from skybus.store import Tx
 
@@ -149,6 +150,7 @@ async def change(call: Call) -> AsyncIterator[Tx]:
         async with call.transaction() as tx:
             yield tx
         await changes_keep(tx, call)
+        await change_count(tx)
     except asyncpg.ForeignKeyViolationError as error:
         raise Conflict("Something that this request refers to was deleted in the same moment.") from error
     except asyncpg.DeadlockDetectedError as error:

@@ -111,3 +111,4 @@ class Identity:
             self.login.credential_keys.refresh()
         await self.tokens.apply_event(kind, body)
         await self.directory.apply_event(kind, body)
+        self.login.memory.forget()

@@ -78,8 +78,7 @@ async def _scope(directory: Directory, claims: Claims, brief: bool) -> dict[str,
     ids = await directory.roles()
     scope["roles"] = [{"id": ids[name], "name": name} for name in claims.roles if name in ids]
     if not brief:
-        rows = await directory.catalog()
-        scope["catalog"] = catalog_view(rows, user_id=claims.user_id, project_id=claims.project_id)
+        scope["catalog"] = await directory.catalog_json(claims.user_id, claims.project_id)
     return scope
 
 
@@ -91,7 +90,7 @@ async def _domain(directory: Directory, domain_id: str) -> dict[str, str]:
 
 
 async def _credential(directory: Directory, credential_id: str) -> dict[str, Any]:
-    row = await credential_find(directory.store, credential_id)
+    row = await directory.application_credential(credential_id)
     if row is None:
         raise missing("application_credential", credential_id)
     shown = {"id": row["id"], "name": row["name"], "restricted": not row["unrestricted"]}
