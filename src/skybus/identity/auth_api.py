@@ -12,6 +12,7 @@ from skybus.identity.catalog import catalog_view
 from skybus.identity.claims import Claims
 from skybus.identity.directory import Directory
 from skybus.identity.login import MoreNeeded
+from skybus.identity.oauth1_signatures import request_shown
 from skybus.identity.projects import domain_view, project_view
 from skybus.identity.rows import body_of, change, flag, whole
 from skybus.identity.scopes import earliest, scope_for
@@ -27,7 +28,7 @@ async def issue_token(call: Call) -> Reply:
     asked = body_of(call, "auth")
     identity = call.service("identity")
     try:
-        proven = await identity.login.prove(asked["identity"], call.headers.get("Openstack-Auth-Receipt"))
+        proven = await identity.login.prove(_shown(call, asked), call.headers.get("Openstack-Auth-Receipt"))
     except MoreNeeded as more:
         return await _receipt(identity.directory, more)
     scope = await scope_for(identity.login.memory.reads, proven, asked.get("scope"))
@@ -54,6 +55,12 @@ async def issue_token(call: Call) -> Reply:
     brief = "nocatalog" in call.query
     data = await token_body(identity.directory, claims, brief=brief)
     return Reply(data, 201, {"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+
+
+def _shown(call: Call, asked: dict[str, Any]) -> dict[str, Any]:
+    """What is shown: with OAuth it is the signed request itself."""
+    shown: dict[str, Any] = asked["identity"]
+    return {**shown, "oauth1": request_shown(call)} if "oauth1" in shown["methods"] else shown
 
 
 async def _receipt(directory: Directory, more: MoreNeeded) -> Reply:

@@ -9,11 +9,13 @@ from skybus.errors import Forbidden
 from skybus.http.call import Call
 from skybus.identity.application_credentials import credential_delegation
 from skybus.identity.delegations import Delegation, DelegationKey, Kind
+from skybus.identity.oauth1_access_tokens import access_token_delegation
 from skybus.identity.trusts import trust_of_token
 
 _FIND: Mapping[Kind, Callable[[Any, str], Awaitable[Delegation | None]]] = {
     "application_credential": credential_delegation,
     "trust": trust_of_token,
+    "oauth1": access_token_delegation,
 }
 
 

@@ -10,7 +10,7 @@ import msgspec
 from skybus import clock
 from skybus.config import Identity, SecurityCompliance
 from skybus.errors import BadRequest, Unauthorized
-from skybus.identity import by_application_credential, by_mapped, by_password, by_token, by_totp
+from skybus.identity import by_application_credential, by_mapped, by_oauth1, by_password, by_token, by_totp
 from skybus.identity.claims import Claims
 from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.login_failures import attempt_settle, password_limit
@@ -36,6 +36,7 @@ METHODS: Mapping[str, Method] = {
     "openid": by_mapped.prove,
     "totp": by_totp.prove,
     "application_credential": by_application_credential.prove,
+    "oauth1": by_oauth1.prove,
 }
 
 

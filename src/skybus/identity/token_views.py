@@ -15,6 +15,7 @@ from skybus.identity.claims import Claims
 from skybus.identity.delegations import Kind
 from skybus.identity.directory import Directory
 from skybus.identity.federation_views import federation_view
+from skybus.identity.oauth1_access_tokens import access_token_find
 from skybus.identity.rows import missing
 from skybus.identity.trusts import trust_find
 
@@ -112,7 +113,15 @@ async def _trust(directory: Directory, trust_id: str) -> dict[str, Any]:
     return {"OS-TRUST:trust": shown}
 
 
+async def _access_token(directory: Directory, token_id: str) -> dict[str, Any]:
+    row = await access_token_find(directory.store, token_id)
+    if row is None:
+        raise missing("access_token", token_id)
+    return {"OS-OAUTH1": {"access_token_id": row["id"], "consumer_id": row["consumer_id"]}}
+
+
 _SHOWN: Mapping[Kind, Callable[[Directory, str], Awaitable[dict[str, Any]]]] = {
     "application_credential": _credential,
     "trust": _trust,
+    "oauth1": _access_token,
 }
