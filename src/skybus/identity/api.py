@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from skybus.http import bodies
-from skybus.http.call import Call, Reply
-from skybus.http.routes import NO_BODY, PUBLIC, Api, Route
+from skybus.http.routes import Api
 from skybus.identity import (
     access_rules_api,
     application_credentials_api,
@@ -31,38 +28,17 @@ from skybus.identity import (
     roles_api,
     trusts_api,
     users_api,
+    versions_api,
 )
 from skybus.identity.audit_journal import witness
 
 PREFIX = "/identity"
-UPDATED = "2022-11-15T00:00:00Z"
-
-
-def _version(call: Call) -> dict[str, Any]:
-    return {
-        "id": "v3.14",
-        "status": "stable",
-        "updated": UPDATED,
-        "links": [{"rel": "self", "href": f"{call.base}/v3/"}],
-        "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
-    }
-
-
-async def list_versions(call: Call) -> Reply:
-    """`GET /identity`: which versions there are, with the status 300 as Keystone has it."""
-    return Reply({"versions": {"values": [_version(call)]}}, 300, {"Vary": "X-Auth-Token"})
-
-
-async def show_version(call: Call) -> Reply:
-    """`GET /identity/v3`."""
-    return Reply({"version": _version(call)}, 200, {"Vary": "X-Auth-Token"})
 
 
 def api() -> Api:
     """Identity. Its handlers need the services of `Identity.services()` and the store."""
     routes = [
-        Route(method="GET", path="", handler=list_versions, policy=PUBLIC, body=NO_BODY),
-        Route(method="GET", path="/v3", handler=show_version, policy=PUBLIC, body=NO_BODY),
+        *versions_api.ROUTES,
         *auth_api.ROUTES,
         *users_api.ROUTES,
         *application_credentials_api.ROUTES,
