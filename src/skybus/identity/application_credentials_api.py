@@ -57,7 +57,7 @@ async def _role_ids(call: Call, asked: list[dict[str, str]] | None, user_id: str
     user does not have or that the caller's token does not carry."""
     rows = await effective_roles(call.store, user_id, project_id)
     have = {row["id"]: row["name"] for row in rows if row["name"] in call.caller.roles}
-    if asked is None:
+    if not asked:
         return list(have)
     chosen = []
     for role in asked:
