@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from identity_cloud import Cloud
@@ -18,6 +18,17 @@ from support.front import Answer
 def later(**by: float) -> Iterator[None]:
     """Some time from now."""
     moment = clock.now() + timedelta(**by)
+    clock.use(lambda: moment)
+    try:
+        yield
+    finally:
+        clock.use(None)
+
+
+@contextmanager
+def at(seconds: float) -> Iterator[None]:
+    """The time stands still, at `seconds` since 1970."""
+    moment = datetime.fromtimestamp(seconds, UTC)
     clock.use(lambda: moment)
     try:
         yield
