@@ -156,6 +156,6 @@ async def test_a_reader_of_the_project_sees_what_its_owner_sees(cloud: OwnedClou
 def test_the_campaign_knows_every_variable_of_every_path() -> None:
     estate: dict[str, Any] = dict.fromkeys((*PRIVATE, *LITERALS, "flavor", "type", "role", "region", "service"), "x")
     estate |= dict.fromkeys(("endpoint", "endpoint_group", "policy", "registered_limit"), "x")
-    estate |= dict.fromkeys(("idp", "protocol", "mapping", "sp"), "x")
+    estate |= dict.fromkeys(("idp", "protocol", "mapping", "sp", "consumer", "request_token", "access_token"), "x")
     unknown = {name for api, route in ROUTES for name in named(api, route)} - set(estate)
     assert not unknown

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
+from oauthlib.oauth1 import Client
+
+from skybus import clock
 from skybus.ids import new_hex_id
 
 if TYPE_CHECKING:
@@ -19,6 +23,7 @@ async def furnish_identity(cloud: OwnedCloud, estate: Estate) -> None:
     await _catalog(cloud, estate)
     await _people(cloud, estate)
     await _owners_own(cloud, estate)
+    await _oauth(cloud, estate)
     await _federation(cloud, estate)
     await _limits(cloud, estate)
     found = await cloud.call("GET", f"{V3}/audit_events?user_id={estate['user']}&limit=1", status=200)
@@ -97,3 +102,44 @@ async def _limits(cloud: OwnedCloud, estate: Estate) -> None:
     asked = {"service_id": service, "resource_name": "things", "resource_limit": 5, "project_id": estate["project"]}
     made = await cloud.call("POST", f"{V3}/limits", {"limits": [asked]})
     estate["limit"] = str(made["limits"][0]["id"])
+
+
+async def _oauth(cloud: OwnedCloud, estate: Estate) -> None:
+    """A consumer whom the administrator lets act for it, and one more request that waits for the administrator's word:
+    by Keystone's rules nobody else may give it."""
+    made = await cloud.call("POST", f"{V3}/OS-OAUTH1/consumers", {"consumer": {}})
+    consumer = made["consumer"]
+    estate["consumer"] = str(consumer["id"])
+    project_id = str(cloud.identity.tokens.claims(cloud.tokens["boss"]).project_id)
+    tokens = [await _signed(cloud, "request_token", consumer, project_id) for _ in range(2)]
+    estate["request_token"] = tokens[1]["oauth_token"]
+    path = f"{V3}/OS-OAUTH1/authorize/{tokens[0]['oauth_token']}"
+    said = await cloud.call("PUT", path, {"roles": [{"name": "member"}]}, status=200)
+    verifier = said["token"]["oauth_verifier"]
+    access = await _signed(cloud, "access_token", consumer, project_id, tokens[0], verifier)
+    estate["access_token"] = access["oauth_token"]
+
+
+async def _signed(
+    cloud: OwnedCloud,
+    what: str,
+    consumer: Mapping[str, str],
+    project_id: str,
+    token: Mapping[str, str] | None = None,
+    verifier: str | None = None,
+) -> dict[str, str]:
+    """The token that a consumer is given for a request that it signs."""
+    own = (
+        {"resource_owner_key": token["oauth_token"], "resource_owner_secret": token["oauth_token_secret"]}
+        if token
+        else {}
+    )
+    # OAuth has clocks in it, and the test cloud's stands still where it was told to.
+    timestamp = str(int(clock.now().timestamp()))
+    client = Client(consumer["id"], client_secret=consumer["secret"], timestamp=timestamp, verifier=verifier, **own)
+    path = f"{V3}/OS-OAUTH1/{what}"
+    _, headers, _ = client.sign(cloud.client.url + path, http_method="POST")
+    headers = {**headers, "Requested-Project-Id": project_id}
+    answer = await cloud.client.call("POST", path, token=None, headers=headers)
+    assert answer.status == 201, answer
+    return {name: values[0] for name, values in parse_qs(answer.data.decode()).items()}
