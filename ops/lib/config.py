@@ -14,6 +14,13 @@ from .state import State, write_private
 
 Sections = dict[str, dict[str, object]]
 
+COMPLIANCE: dict[str, object] = {
+    "lockout_failure_attempts": 5,
+    "lockout_duration": 5,
+    "unique_last_password_count": 2,
+}
+"""Strict enough that Tempest can see it work, and short enough to wait for."""
+
 
 def write_all(
     state: State, shape: Shape, ports: Mapping[str, int], postgres: Postgres, rabbitmq: RabbitMQ | None
@@ -46,6 +53,7 @@ def control(
             "image_dir": state.root / "images",
             "policy_file": state.root / "policy.yaml",
         },
+        "security_compliance": COMPLIANCE,
         "worker": {"http_host": "127.0.0.1", "http_port": ports[service.name] if service else 0},
     }
     return sections if shape.processes else sections | on_host(state, shape, ports)
