@@ -9,6 +9,7 @@ from skybus.errors import BadRequest, Forbidden
 from skybus.http.call import Call, Reply
 from skybus.http.routes import NO_BODY, Route
 from skybus.identity import assignments, groups, projects, roles, users
+from skybus.identity.application_credentials_end import credentials_end
 from skybus.identity.assignments import Grant
 from skybus.identity.claims import SYSTEM
 from skybus.identity.groups_api import group_target
@@ -124,7 +125,9 @@ async def revoke_grant(call: Call) -> Reply:
     """Take a role away."""
     _require(call, "revoke", await _rows(call))
     async with change(call) as tx:
-        await assignments.grant_delete(tx, _grant(call))
+        grant = _grant(call)
+        await assignments.grant_delete(tx, grant)
+        await credentials_end(tx, grant)
     return Reply(None, 204)
 
 
