@@ -1,7 +1,7 @@
 """Names and the catalog, read through memory: what a token's answer shows beside what the token says.
 
-Everything here is dropped when an identity event arrives. What was being read at that moment may be older than the
-event and is not kept.
+Everything here is dropped when an identity event arrives, and when a look at the database finds that identity has
+changed: before each login, and by the watch. What was being read at that moment may be older and is not kept.
 """
 
 from __future__ import annotations
@@ -41,10 +41,14 @@ class Directory:
         """Take note of an identity event, whichever process caused it."""
         # Revocations change no name; what they concern is refused before it is looked up here.
         if kind != TokensRevoked.TYPE:
-            self._generation += 1
-            self._kept.clear()
-            self._bodies.clear()
-            self._catalogs.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Read everything anew: something of it was changed."""
+        self._generation += 1
+        self._kept.clear()
+        self._bodies.clear()
+        self._catalogs.clear()
 
     async def user(self, user_id: str) -> Any | None:
         """The user's row, or None."""

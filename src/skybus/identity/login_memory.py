@@ -26,7 +26,10 @@ LOOK = """
 SELECT revision, (SELECT COALESCE(sum(count), 0)::bigint FROM identity.change_count) AS changes FROM identity.revision
 """
 # Several rows, so that changes do not queue for one; a connection always takes the same.
-CHANGED = "UPDATE identity.change_count SET count = count + 1 WHERE shard = pg_backend_pid() % 16"
+CHANGED = """
+UPDATE identity.change_count SET count = count + 1 WHERE shard = pg_backend_pid() % 16
+RETURNING pg_notify('skybus_identity', '')
+"""
 
 
 async def change_count(tx: Tx) -> None:
@@ -71,6 +74,8 @@ class LoginMemory:
     def __init__(self, store: Any, revocations: Revocations) -> None:
         self.store = store
         self.revocations = revocations
+        self.changed: Callable[[], None] = lambda: None
+        """Called when a look finds that something was changed, for whoever else remembers."""
         self._stand: tuple[int, int] = (-1, -1)
         self._until = 0.0
         self._answers: dict[Key, Any] = {}
@@ -91,6 +96,8 @@ class LoginMemory:
             self._next = asyncio.create_task(self._after(self._looking))
         stand = await asyncio.shield(self._next)
         now = time.monotonic()
+        if stand[1] > self._stand[1]:
+            self.changed()
         # A look that was overtaken by a newer one finds newer answers: they are true for it, too.
         if stand > self._stand or now >= self._until or len(self._answers) >= MOST:
             self._stand, self._until, self._answers = max(stand, self._stand), now + SECONDS, {}

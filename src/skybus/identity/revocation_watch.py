@@ -1,10 +1,12 @@
-"""Keeps one process's picture of revocations true, with no word of the bus: a look at the table whenever a revocation
-commits (NOTIFY), and every moment besides. A process whose last look is too long ago believes no token."""
+"""Keeps what one process remembers of identity true, with no word of the bus: a look at revocations and at the count of
+changes whenever one commits (NOTIFY), and every moment besides. A process whose last look is too long ago believes no
+token."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -12,6 +14,7 @@ import prometheus_client
 import structlog
 
 from skybus.errors import Outage, Unavailable
+from skybus.identity.login_memory import LOOK
 from skybus.identity.revocations import CHANNEL, Revocations
 from skybus.store import Store
 
@@ -34,12 +37,19 @@ _PASSING = (Outage, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interf
 
 
 class RevocationWatch:
-    """Looks at the revocations of `store` until cancelled. The picture is believed for `trust_seconds` after a look."""
+    """Looks at the revocations of `store` until cancelled. The picture is believed for `trust_seconds` after a look.
 
-    def __init__(self, store: Store, revocations: Revocations, *, trust_seconds: float) -> None:
+    `changed` is called when anything else of identity was changed since the last one.
+    """
+
+    def __init__(
+        self, store: Store, revocations: Revocations, *, trust_seconds: float, changed: Callable[[], None]
+    ) -> None:
         self.store = store
         self.revocations = revocations
         self.trust_seconds = trust_seconds
+        self._changed = changed
+        self._changes = -1
         self._failing = False
         self._wake = asyncio.Event()
         self._looked = asyncio.Event()
@@ -78,8 +88,13 @@ class RevocationWatch:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self, conn: Any) -> None:
+        began = time.monotonic()
         async with asyncio.timeout(ANSWER_SECONDS):
-            await self.revocations.catch_up(conn)
+            row = await conn.fetchrow(LOOK)
+            await self.revocations.learn(conn, row["revision"], began)
+        if row["changes"] != self._changes:
+            self._changes = row["changes"]
+            self._changed()
         if self._failing:
             self._failing = False
             log.info("revocations_confirmed_again")

@@ -19,11 +19,12 @@ from skybus.identity.claims import Claims
 from skybus.messages.identity import Revocation, TokensRevoked
 from skybus.store import Tx
 
-CHANNEL = "skybus_revoked"
-"""Notified by every transaction that revokes: its commit wakes all gateway processes, whatever the bus does."""
+CHANNEL = "skybus_identity"
+"""Notified by every transaction that revokes or changes identity: its commit wakes all gateway processes, whatever the
+bus does."""
 
 BUMP = """
-UPDATE identity.revision SET revision = revision + 1 RETURNING revision, pg_notify('skybus_revoked', '')
+UPDATE identity.revision SET revision = revision + 1 RETURNING revision, pg_notify('skybus_identity', '')
 """
 REVISION = "SELECT revision FROM identity.revision"
 FORGET = "DELETE FROM identity.revocation WHERE expires_at < $1"

@@ -189,8 +189,9 @@ async def implication_insert(tx: Tx, prior_id: str, implied_id: str) -> None:
 
 
 async def implication_delete(tx: Tx, prior_id: str, implied_id: str) -> None:
-    """Let one role no longer imply another; tokens with the implied one die. Raises NotFound."""
-    names = await _names_in_tokens(tx, await role_get(tx, implied_id))
+    """Let one role no longer imply another; tokens die that were made by the prior one. Raises NotFound."""
+    await role_get(tx, implied_id)
+    names = await _names_in_tokens(tx, await role_get(tx, prior_id))
     if await tx.execute(UNIMPLY, prior_id, implied_id) != "DELETE 1":
         raise missing("implied role", f"{prior_id} {implied_id}")
     tx.publish(RoleImplicationDeleted(prior_role_id=prior_id, implied_role_id=implied_id), project_id="")

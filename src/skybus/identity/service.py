@@ -42,6 +42,7 @@ class Identity:
         self.openid = OpenIdProviders()
         self.limit_model = FLAT
         self.login = Login(store, tokens, passwords, settings, compliance)
+        self.login.memory.changed = self.directory.forget
         self._watching: asyncio.Task[None] | None = None
         self.journal = Journal(store)
         self._writing: asyncio.Task[None] | None = None
@@ -63,7 +64,9 @@ class Identity:
         passwords = await asyncio.to_thread(Passwords, config.password_rounds)
         identity = cls(store, Tokens(keys, seconds=config.token_seconds), passwords, settings, compliance)
         trust = config.revocation_trust_seconds
-        identity.tokens.watch = RevocationWatch(store, identity.tokens.revocations, trust_seconds=trust)
+        identity.tokens.watch = RevocationWatch(
+            store, identity.tokens.revocations, trust_seconds=trust, changed=identity.directory.forget
+        )
         identity.limit_model = MODELS[config.limit_model]
         identity.openid = OpenIdProviders(config.openid)
         await identity.limit_model.check_tree(store)

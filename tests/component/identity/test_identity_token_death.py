@@ -196,9 +196,17 @@ async def role_deleted(world: World) -> Case:
 
 async def implication_deleted(world: World) -> Case:
     one, other = await world.person(), await world.person()
-    path = f"/roles/{one.role}/implies/{await world.made('role')}"
+    path = f"/roles/{one.role}/implies/{other.role}"
     await world.done("PUT", path)
     return Case(await world.lines(one), lambda: world.done("DELETE", path), await world.lines(other))
+
+
+async def implication_of_a_role_of_one_domain_deleted(world: World) -> Case:
+    role, implied = await world.made("role", domain_id="default"), await world.made("role")
+    one = await world.person(role=role)
+    path = f"/roles/{role}/implies/{implied}"
+    await world.done("PUT", path)
+    return Case(await world.lines(one), lambda: world.done("DELETE", path))
 
 
 # --- delegations
@@ -274,6 +282,7 @@ CASES: list[Callable[[World], Awaitable[Case]]] = [
     group_deleted,
     role_deleted,
     implication_deleted,
+    implication_of_a_role_of_one_domain_deleted,
     application_credential_deleted,
     owner_of_an_application_credential_disabled,
     owner_of_an_application_credential_loses_the_role,
