@@ -52,6 +52,13 @@ class LimitModel(msgspec.Struct, frozen=True, kw_only=True):
                 f"{row['resource_limit']}, and of its parent {row['parent_id']} it is {row['above']}."
             )
 
+    def check_place(self, parent_id: str | None, domain_id: str | None) -> None:
+        """Raises Forbidden for a project whose place in the tree the model does not know."""
+        if self.deepest is not None and parent_id != domain_id:
+            raise Forbidden(
+                f"With the limit model {self.name}, a project can be right below its domain and not deeper."
+            )
+
     async def check_tree(self, store: Store | Tx) -> None:
         """Raises ConfigError when there are projects deeper than the model knows: it cannot be switched on then."""
         if self.deepest is not None and (found := await store.fetchval(TOO_DEEP)) is not None:

@@ -80,6 +80,7 @@ async def create_project(call: Call) -> Reply:
     async with change(call) as tx:
         try:
             row = await projects.project_insert(tx, asked, default)
+            call.service("identity").limit_model.check_place(row["parent_id"], row["domain_id"])
         except NotFound as error:
             raise BadRequest(error.reason) from None
     return _shown(call, row, 201)

@@ -318,6 +318,14 @@ async def test_two_who_change_limits_at_once_break_no_rule_together(strict: Clou
             await strict.call("PATCH", f"/limits/{path}", {"limit": {"resource_limit": number}})
 
 
+async def test_with_the_strict_model_no_project_is_made_below_a_project(strict: Cloud) -> None:
+    parent = await strict.made("project")
+    asked = {"project": {"name": "below", "parent_id": parent["id"]}}
+    assert (await strict.call("POST", "/projects", asked)).status == 403
+    below_domain = {"project": {"name": "below", "parent_id": "default"}}
+    assert (await strict.call("POST", "/projects", below_domain)).status == 201
+
+
 async def test_the_strict_model_is_not_switched_on_over_a_deeper_tree(cloud: Cloud) -> None:
     await STRICT_TWO_LEVEL.check_tree(cloud.identity.store)
     parent = await cloud.made("project")
