@@ -164,6 +164,19 @@ def soak_command() -> int:
     return guarded(lambda: measured("bench.soak", words, asked.hosts, asked.gateways))
 
 
+def rotate_keys_command() -> int:
+    """`ops/rotate-keys`."""
+    from .rotate_keys import KINDS, rotate
+
+    parser = argparse.ArgumentParser(prog="ops/rotate-keys", description="Exchange the keys of the running cloud.")
+    parser.add_argument("kinds", nargs="*", metavar="kind", help=f"of {', '.join(KINDS)}; all without any")
+    asked = parser.parse_args()
+    for kind in asked.kinds:
+        if kind not in KINDS:
+            parser.error(f"there are no keys of {kind}")
+    return guarded(lambda: rotate(State.here(), asked.kinds or KINDS))
+
+
 def keep_command() -> int:
     """`ops/keep`."""
     from .keep import keep

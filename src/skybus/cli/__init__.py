@@ -26,6 +26,10 @@ def parser() -> argparse.ArgumentParser:
     topology = commands.add_parser("topology", help="declare the exchanges and queues on the broker")
     topology.add_argument("--host", action="append", default=[], help="a host with agents; may be given many times")
 
+    keys = commands.add_parser("keys", help="steps of a key rotation; ops/rotate-keys takes them all")
+    keys.add_argument("kind", choices=("tokens", "credentials"))
+    keys.add_argument("steps", nargs="+", choices=("stage", "promote", "reseal", "retire"))
+
     commands.add_parser("gateway", help="run a gateway")
     worker = commands.add_parser("worker", help="run a worker")
     worker.add_argument("name", choices=WORKERS)
@@ -81,6 +85,10 @@ def _run(args: argparse.Namespace) -> int:
         from skybus.cli import setup
 
         return setup.main(args)
+    if args.command == "keys":
+        from skybus.cli import keys
+
+        return keys.main(args)
     if args.command == "doctor":
         from skybus.cli import doctor
 
