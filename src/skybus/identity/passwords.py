@@ -15,9 +15,9 @@ from skybus.errors import Unavailable
 
 THREADS = 2
 """Hashes at once. They release Python's lock, and so take turns on the machine's cores with everything else."""
-NICE = 10
-"""How much the threads give way: an event loop that has something to do gets about nine tenths of a core that it
-shares with a hash, so that logins delay each other and nobody else."""
+NICE = 5
+"""How much the threads give way: an event loop that has something to do gets three quarters of a core that it shares
+with a hash, and is let in first when it wakes. Much more, and a busy machine would let nobody log in."""
 WAITING = 128
 """Hashes that may wait; more are refused, so that a flood of logins cannot pile up work for minutes."""
 
