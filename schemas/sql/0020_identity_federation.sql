@@ -75,14 +75,17 @@ CREATE VIEW identity.belonging AS
     UNION
     SELECT user_id, group_id FROM identity.expiring_membership WHERE expires_at > now();
 
--- A domain's own settings, among them the directory that its users come from. Secrets are sealed.
+-- A domain's own settings, among them the directory that its users come from. Secrets are sealed under the keys of
+-- credentials.
 CREATE TABLE identity.domain_option (
-    domain_id text  NOT NULL REFERENCES identity.project (id) ON DELETE CASCADE,
-    section   text  NOT NULL,
-    name      text  NOT NULL,
-    value     jsonb,
-    sealed    text,
+    domain_id  text    NOT NULL REFERENCES identity.project (id) ON DELETE CASCADE,
+    section    text    NOT NULL,
+    name       text    NOT NULL,
+    value      jsonb,
+    key_number integer,
+    sealed     bytea,
     PRIMARY KEY (domain_id, section, name),
+    CHECK (num_nonnulls(key_number, sealed) IN (0, 2)),
     CHECK (value IS NULL OR sealed IS NULL)
 );
 

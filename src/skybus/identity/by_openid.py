@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from skybus import clock
 from skybus.errors import Unauthorized
 from skybus.http.call import Call
 from skybus.identity.federation import map_user, proven_by_provider, provider_open
+from skybus.identity.login import METHODS
 from skybus.identity.oidc_assertions import assertion_of
 from skybus.identity.oidc_tokens import LONGEST, TokenRefused
+from skybus.identity.password_rules import inactive
 from skybus.identity.proof import Proven
 from skybus.identity.rows import change
 from skybus.identity.tokens import NO_ENTRY
+from skybus.identity.user_options import factor_rules, factors_suffice
 
 if TYPE_CHECKING:
     from skybus.identity.service import Identity
@@ -51,5 +55,14 @@ async def prove(call: Call, provider_id: str, protocol_id: str) -> Proven:
     # Only now: what the login itself took away has been revoked by the transaction before.
     revision = await identity.tokens.catch_up(call.store)
     proven = await proven_by_provider(call.store, user_id, provider_id, protocol_id, revision)
-    federation = (provider_id, protocol_id) if theirs else None
-    return msgspec.structs.replace(proven, federation=federation)
+    if theirs:
+        return msgspec.structs.replace(proven, federation=(provider_id, protocol_id))
+    _refuse_limited(identity, proven)
+    return proven
+
+
+def _refuse_limited(identity: Identity, proven: Proven) -> None:
+    """Raises Unauthorized for a user of ours who has been away too long, or must show more than a provider's word."""
+    rules = factor_rules(proven.user["options"], METHODS)
+    if inactive(identity.compliance, proven.user, clock.now()) or not factors_suffice(rules, proven.methods):
+        raise Unauthorized(NO_ENTRY)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skybus import clock
 from skybus.errors import Unauthorized
+from skybus.identity import ldap_login
 from skybus.identity.password_rules import expired
 from skybus.identity.proof import Proven
 from skybus.identity.users import user_asked
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 async def prove(login: Login, shown: Mapping[str, Any], revision: int) -> Proven:
     """Whose password it is."""
     asked = shown["user"]
+    elsewhere = await ldap_login.prove(login, asked)
+    if elsewhere is not None:
+        return elsewhere
     user = await login.check_password(await user_asked(login.store, asked), asked.get("password") or "")
     if expired(user, clock.now()):
         # Said to nobody but those who know the password, so that they go and change it.

@@ -47,6 +47,7 @@ async def list_groups(call: Call) -> Reply:
         where.add("g.domain_id = {}", call.caller.domain_id)
     if "domain_id" in call.query:
         where.add("g.domain_id = {}", query_text(call, "domain_id"))
+    await call.service("identity").ldap.listed_groups(domain_of_list(call), where)
     text_filter(call, where, "name", "g.name")
     return await listing(call, "groups", groups.LIST, where, groups.group_view, "g.id")
 
@@ -56,6 +57,7 @@ async def create_group(call: Call) -> Reply:
     asked = body_of(call, "group")
     domain_id = asked.get("domain_id") or call.caller.domain_id or call.caller.project_domain_id or DEFAULT_DOMAIN
     call.require("identity:create_group", **{"target.group.domain_id": domain_id})
+    await call.service("identity").ldap.refuse_write(domain_id)
     async with change(call) as tx:
         row = await groups.group_insert(tx, asked, domain_id)
     return _shown(call, row, 201)
@@ -63,12 +65,14 @@ async def create_group(call: Call) -> Reply:
 
 async def show_group(call: Call) -> Reply:
     """`GET /groups/{group_id}`."""
-    return _shown(call, await permitted_group(call, "identity:get_group"))
+    group = await permitted_group(call, "identity:get_group")
+    return _shown(call, await call.service("identity").ldap.current_group(group))
 
 
 async def update_group(call: Call) -> Reply:
     """`PATCH /groups/{group_id}`."""
     group = await permitted_group(call, "identity:update_group")
+    await call.service("identity").ldap.refuse_write(group["domain_id"])
     async with change(call) as tx:
         row = await groups.group_update(tx, group["id"], body_of(call, "group"))
     return _shown(call, row)
@@ -77,6 +81,7 @@ async def update_group(call: Call) -> Reply:
 async def delete_group(call: Call) -> Reply:
     """`DELETE /groups/{group_id}`."""
     group = await permitted_group(call, "identity:delete_group")
+    await call.service("identity").ldap.refuse_write(group["domain_id"])
     async with change(call) as tx:
         await groups.group_delete(tx, group["id"])
     return Reply(None, 204)
@@ -85,6 +90,7 @@ async def delete_group(call: Call) -> Reply:
 async def list_members(call: Call) -> Reply:
     """`GET /groups/{group_id}/users`."""
     group = await permitted_group(call, "identity:list_users_in_group")
+    await call.service("identity").ldap.current_group(group, members=True)
     where = Where()
     where.add("u.id IN (SELECT user_id FROM identity.membership WHERE group_id = {})", group["id"])
     text_filter(call, where, "name", "u.name")
@@ -103,6 +109,7 @@ async def check_member(call: Call) -> Reply:
 async def add_member(call: Call) -> Reply:
     """`PUT /groups/{group_id}/users/{user_id}`."""
     group_id, user_id = await _permitted_member(call, "identity:add_user_to_group")
+    await call.service("identity").ldap.refuse_member(group_id, user_id)
     async with change(call) as tx:
         await groups.member_add(tx, group_id, user_id)
     return Reply(None, 204)
@@ -111,6 +118,7 @@ async def add_member(call: Call) -> Reply:
 async def remove_member(call: Call) -> Reply:
     """`DELETE /groups/{group_id}/users/{user_id}`."""
     group_id, user_id = await _permitted_member(call, "identity:remove_user_from_group")
+    await call.service("identity").ldap.refuse_member(group_id, user_id)
     async with change(call) as tx:
         await groups.member_remove(tx, group_id, user_id)
     return Reply(None, 204)

@@ -13,6 +13,7 @@ from skybus.errors import BadRequest, Unauthorized
 from skybus.identity import by_application_credential, by_mapped, by_oauth1, by_password, by_token, by_totp
 from skybus.identity.claims import Claims
 from skybus.identity.credential_keys import CredentialKeys
+from skybus.identity.ldap_domains import LdapDomains
 from skybus.identity.login_failures import attempt_settle, password_limit
 from skybus.identity.login_memory import LoginMemory
 from skybus.identity.password_rules import NO_RULES, inactive
@@ -70,6 +71,7 @@ class Login:
         self.compliance = compliance
         self.memory = LoginMemory(store, tokens.revocations)
         self.receipts = Receipts(tokens, seconds=settings.receipt_seconds)
+        self.ldap = LdapDomains(store, lambda: self.credential_keys)
 
     async def prove(self, identity: Mapping[str, Any], receipt: str | None = None) -> Proven:
         """Who shows `identity` (the object of an authentication request), and perhaps the `receipt` of an earlier one.

@@ -12,6 +12,8 @@ from skybus.identity.audit_journal import Journal
 from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.directory import Directory
 from skybus.identity.keys import Keys
+from skybus.identity.ldap_domains import LdapDomains
+from skybus.identity.ldap_watch import LdapWatch
 from skybus.identity.limit_models import FLAT, MODELS
 from skybus.identity.login import SETTINGS, Login
 from skybus.identity.oidc_providers import OpenIdProviders
@@ -44,6 +46,8 @@ class Identity:
         self.login = Login(store, tokens, passwords, settings, compliance)
         self.login.memory.changed = self.directory.forget
         self._watching: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self.login.ldap.apply = self.apply_event
         self.journal = Journal(store)
         self._writing: asyncio.Task[None] | None = None
 
@@ -74,7 +78,13 @@ class Identity:
         await identity.tokens.load(store)
         identity._watching = asyncio.create_task(identity.tokens.watch.run())
         identity._writing = asyncio.create_task(identity.journal.run())
+        identity._asking = asyncio.create_task(LdapWatch(identity.ldap, token_seconds=config.token_seconds).run())
         return identity
+
+    @property
+    def ldap(self) -> LdapDomains:
+        """The domains whose users come from a directory."""
+        return self.login.ldap
 
     @property
     def settings(self) -> Settings:
@@ -90,6 +100,10 @@ class Identity:
         """End the watch, write what the journal has noted, and give the threads back."""
         await self.end_watch()
         await self.openid.close()
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+        self.ldap.close()
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
@@ -115,3 +129,4 @@ class Identity:
         await self.tokens.apply_event(kind, body)
         await self.directory.apply_event(kind, body)
         self.login.memory.forget()
+        self.ldap.apply_event(kind)

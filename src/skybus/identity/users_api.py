@@ -53,6 +53,7 @@ async def list_users(call: Call) -> Reply:
         where.add("u.domain_id = {}", call.caller.domain_id)
     if "domain_id" in call.query:
         where.add("u.domain_id = {}", query_text(call, "domain_id"))
+    await call.service("identity").ldap.listed_users(domain_of_list(call), call.query, where)
     text_filter(call, where, "name", "u.name")
     flag_filter(call, where, "enabled", "u.enabled")
     expiry_filter(call, where)
@@ -88,6 +89,7 @@ async def create_user(call: Call) -> Reply:
     asked = body_of(call, "user")
     domain_id = asked.get("domain_id") or call.caller.domain_id or call.caller.project_domain_id or DEFAULT_DOMAIN
     call.require("identity:create_user", **{"target.user.domain_id": domain_id})
+    await call.service("identity").ldap.refuse_write(domain_id)
     hashed = await _hashed(call, asked)
     async with change(call) as tx:
         row = await users.user_insert(tx, asked, domain_id, hashed, call.service("identity").compliance)
@@ -105,12 +107,14 @@ async def _hashed(call: Call, asked: dict[str, Any]) -> str | None:
 
 async def show_user(call: Call) -> Reply:
     """`GET /users/{user_id}`."""
-    return _shown(call, await permitted_user(call, "identity:get_user"))
+    user = await permitted_user(call, "identity:get_user")
+    return _shown(call, await call.service("identity").ldap.current_user(user))
 
 
 async def update_user(call: Call) -> Reply:
     """`PATCH /users/{user_id}`."""
     user = await permitted_user(call, "identity:update_user")
+    await call.service("identity").ldap.refuse_write(user["domain_id"])
     asked = body_of(call, "user")
     hashed = await _hashed(call, asked)
     rules = call.service("identity").compliance
@@ -122,6 +126,7 @@ async def update_user(call: Call) -> Reply:
 async def delete_user(call: Call) -> Reply:
     """`DELETE /users/{user_id}`."""
     user = await permitted_user(call, "identity:delete_user")
+    await call.service("identity").ldap.refuse_write(user["domain_id"])
     async with change(call) as tx:
         await users.user_delete(tx, user["id"])
     return Reply(None, 204)
@@ -163,6 +168,7 @@ async def list_user_projects(call: Call) -> Reply:
 async def list_user_groups(call: Call) -> Reply:
     """`GET /users/{user_id}/groups`."""
     user = await permitted_user(call, "identity:list_groups_for_user")
+    await call.service("identity").ldap.current_groups(user)
     where = Where()
     where.add("g.id IN (SELECT group_id FROM identity.belonging WHERE user_id = {})", user["id"])
     text_filter(call, where, "name", "g.name")
