@@ -45,6 +45,16 @@ WITH RECURSIVE below (id) AS (
 )
 SELECT r.name FROM identity.role r JOIN below b ON b.id = r.id WHERE r.domain_id IS NULL
 """
+DELEGATIONS_BELOW = """
+WITH RECURSIVE below (id) AS (
+    SELECT $1::text UNION SELECT i.implied_id FROM identity.implied_role i JOIN below b ON i.prior_id = b.id
+)
+SELECT credential_id AS id FROM identity.application_credential_role WHERE role_id IN (SELECT id FROM below)
+UNION
+SELECT trust_id FROM identity.trust_role WHERE role_id IN (SELECT id FROM below)
+UNION
+SELECT access_token_id FROM identity.access_token_role WHERE role_id IN (SELECT id FROM below)
+"""
 IMPLY = "INSERT INTO identity.implied_role (prior_id, implied_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 UNIMPLY = "DELETE FROM identity.implied_role WHERE prior_id = $1 AND implied_id = $2"
 IMPLIES = "SELECT EXISTS (SELECT 1 FROM identity.implied_role WHERE prior_id = $1 AND implied_id = $2)"
@@ -153,18 +163,21 @@ async def role_delete(tx: Tx, role_id: str) -> None:
     if row is None:
         raise missing("role", role_id)
     refuse_delete("role", row)
-    names = await _names_in_tokens(tx, row)
+    made = await _tokens_made_by(tx, row)
     await tx.execute(DELETE, role_id)
     tx.publish(RoleDeleted(role_id=role_id, name=row["name"]), project_id="")
-    await revoke(tx, *({"role": name} for name in names))
+    await revoke(tx, *made)
 
 
-async def _names_in_tokens(tx: Tx, role: Row) -> list[str]:
-    """By which names the tokens are found that were made by `role`: its own, for a token carries its roles beside
-    what they imply, or, for a role of one domain, which stands in no token, those of what it implies."""
-    if role["domain_id"] is None:
-        return [role["name"]]
-    return [row["name"] for row in await tx.fetch(NAMES_BELOW, role["id"])]
+async def _tokens_made_by(tx: Tx, role: Row) -> list[dict[str, str]]:
+    """What the tokens match that were made by `role`: its own name, for a token carries its roles beside what they
+    imply, or, for a role of one domain, which stands in no token, the names of what it implies. A delegation may have
+    passed on what the role implies without the role itself: its tokens are told by the delegation."""
+    names = [role["name"]]
+    if role["domain_id"] is not None:
+        names = [row["name"] for row in await tx.fetch(NAMES_BELOW, role["id"])]
+    delegations = [row["id"] for row in await tx.fetch(DELEGATIONS_BELOW, role["id"])]
+    return [*({"role": name} for name in names), *({"delegation_id": one} for one in delegations)]
 
 
 async def implication_insert(tx: Tx, prior_id: str, implied_id: str) -> None:
@@ -191,11 +204,11 @@ async def implication_insert(tx: Tx, prior_id: str, implied_id: str) -> None:
 async def implication_delete(tx: Tx, prior_id: str, implied_id: str) -> None:
     """Let one role no longer imply another; tokens die that were made by the prior one. Raises NotFound."""
     await role_get(tx, implied_id)
-    names = await _names_in_tokens(tx, await role_get(tx, prior_id))
+    made = await _tokens_made_by(tx, await role_get(tx, prior_id))
     if await tx.execute(UNIMPLY, prior_id, implied_id) != "DELETE 1":
         raise missing("implied role", f"{prior_id} {implied_id}")
     tx.publish(RoleImplicationDeleted(prior_role_id=prior_id, implied_role_id=implied_id), project_id="")
-    await revoke(tx, *({"role": name} for name in names))
+    await revoke(tx, *made)
 
 
 async def implies(db: Any, prior_id: str, implied_id: str) -> bool:

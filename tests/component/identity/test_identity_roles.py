@@ -102,3 +102,27 @@ async def test_role_options_of_another_shape_are_refused(cloud: Cloud) -> None:
     wrong: list[Any] = [{"immutable": 1}, {"mutable": True}, [], "immutable", {"immutable": True, "x": None}]
     for options in wrong:
         assert (await cloud.call("POST", "/roles", {"role": {"name": "x", "options": options}})).status == 400, options
+
+
+@pytest.mark.parametrize("end", ["rule", "role"])
+async def test_what_was_delegated_of_a_role_ends_with_what_it_came_from(cloud: Cloud, end: str) -> None:
+    """Security classes 7 and 8: the token carries the implied role alone, and not the one that it came by."""
+    prior, implied = await cloud.made("role"), await cloud.made("role")
+    assert await imply(cloud, prior["id"], implied["id"]) == 201
+    user, project = await cloud.made("user", password=PASSWORD), await cloud.made("project")
+    path = f"/projects/{project['id']}/users/{user['id']}/roles/{prior['id']}"
+    assert (await cloud.call("PUT", path)).status == 204
+    token = await cloud.token(user["id"], project["id"])
+    asked = {"application_credential": {"name": "part", "roles": [{"id": implied["id"]}]}}
+    made = await cloud.call("POST", f"/users/{user['id']}/application_credentials", asked, token)
+    assert made.status == 201, made
+    shown = {key: made.body["application_credential"][key] for key in ("id", "secret")}
+    identity = {"methods": ["application_credential"], "application_credential": shown}
+    answer = await cloud.auth(identity)
+    assert [role["id"] for role in answer.body["token"]["roles"]] == [implied["id"]]
+    derived = answer.headers["X-Subject-Token"]
+    assert await cloud.works(derived)
+    gone = f"/roles/{prior['id']}" + (f"/implies/{implied['id']}" if end == "rule" else "")
+    assert (await cloud.call("DELETE", gone)).status == 204
+    assert not await cloud.works(derived)
+    assert (await cloud.auth(identity)).status == 401
