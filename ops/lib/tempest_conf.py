@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import clouds, first_server, guest_image
+from .config import COMPLIANCE
 from .first_server import Api, Json
 from .state import State, write_private
 
@@ -57,8 +58,19 @@ def basics(state: State, port: int, work: Path, aliases: list[str]) -> Sections:
             "admin_password": state.secret(clouds.ADMIN_SECRET),
             "admin_domain_name": "Default",
         },
-        "identity": {"uri_v3": clouds.auth_url(port), "auth_version": "v3", "region": "RegionOne"},
-        "identity-feature-enabled": {"trust": False, "api_extensions": [], "access_rules": False},
+        "identity": {
+            "uri_v3": clouds.auth_url(port),
+            "auth_version": "v3",
+            "region": "RegionOne",
+            **{f"user_{name}": value for name, value in COMPLIANCE.items()},
+        },
+        "identity-feature-enabled": {
+            "security_compliance": True,
+            "trust": True,
+            "api_extensions": ["all"],
+            "access_rules": True,
+            "domain_specific_drivers": True,
+        },
         "service_available": {"swift": False, "horizon": False},
         # A simulated guest answers no ssh; that real ones do is proved in tests/system.
         "validation": {"run_validation": False},
