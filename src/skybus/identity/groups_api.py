@@ -10,7 +10,7 @@ from skybus.http.routes import NO_BODY, Route
 from skybus.identity import groups, users
 from skybus.identity.projects import DEFAULT_DOMAIN
 from skybus.identity.rows import body_of, change, flag_filter, listing, missing, path_id, query_text, text_filter
-from skybus.identity.users_api import domain_of_list, user_target
+from skybus.identity.users_api import domain_of_list, expiry_filter, user_target, view_for
 
 
 def group_target(group: Any | None) -> dict[str, Any]:
@@ -95,7 +95,8 @@ async def list_members(call: Call) -> Reply:
     where.add("u.id IN (SELECT user_id FROM identity.membership WHERE group_id = {})", group["id"])
     text_filter(call, where, "name", "u.name")
     flag_filter(call, where, "enabled", "u.enabled")
-    return await listing(call, "users", users.LIST, where, users.user_view, "u.id")
+    expiry_filter(call, where)
+    return await listing(call, "users", users.LIST, where, view_for(call), "u.id")
 
 
 async def check_member(call: Call) -> Reply:

@@ -57,7 +57,7 @@ async def list_users(call: Call) -> Reply:
     text_filter(call, where, "name", "u.name")
     flag_filter(call, where, "enabled", "u.enabled")
     expiry_filter(call, where)
-    return await listing(call, "users", users.LIST, where, _view(call), "u.id")
+    return await listing(call, "users", users.LIST, where, view_for(call), "u.id")
 
 
 _OPERATORS = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">=", "eq": "=", "neq": "<>"}
@@ -76,12 +76,13 @@ def expiry_filter(call: Call, where: Where) -> None:
     where.add(f"w.expires_at {_OPERATORS[operator]} {{}}", parse(moment, "password_expires_at"))
 
 
-def _view(call: Call) -> Any:
+def view_for(call: Call) -> Any:
+    """How users are shown under this gateway's settings."""
     return partial(users.user_view, rules=call.service("identity").compliance)
 
 
 def _shown(call: Call, row: Any, status: int = 200) -> Reply:
-    return Reply({"user": _view(call)(row, call.base + "/v3")}, status)
+    return Reply({"user": view_for(call)(row, call.base + "/v3")}, status)
 
 
 async def create_user(call: Call) -> Reply:

@@ -174,6 +174,11 @@ async def test_users_are_listed_by_the_end_of_their_passwords(cloud: Cloud) -> N
     assert await listed(f"lte:{soon['password_expires_at']}") == {soon["id"]}
     assert await listed(soon["password_expires_at"]) == {soon["id"]}
     assert await listed(f"neq:{soon['password_expires_at']}") == {late["id"]}
+    group = await cloud.made("group")
+    for user in (soon, late):
+        assert (await cloud.call("PUT", f"/groups/{group['id']}/users/{user['id']}")).status == 204
+    members = await cloud.call("GET", f"/groups/{group['id']}/users?password_expires_at=lt:{between}")
+    assert [user["id"] for user in members.body["users"]] == [soon["id"]]
     for wrong in ("gt:yesterday", "above:" + between, "gt:", "soon"):
         assert (await cloud.call("GET", f"/users?password_expires_at={wrong}")).status == 400, wrong
 
