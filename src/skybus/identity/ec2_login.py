@@ -15,6 +15,7 @@ from skybus.identity.credentials import Credential, credential_by_access, ec2_bl
 from skybus.identity.delegation_lookup import delegation_find
 from skybus.identity.delegations import Delegation, DelegationKey
 from skybus.identity.ec2_signatures import MAX_AGE
+from skybus.identity.password_rules import inactive
 from skybus.identity.proof import Proven, live
 from skybus.identity.s3_signatures import check_s3
 from skybus.identity.scopes import TRUST, Scope, scope_for
@@ -43,6 +44,8 @@ async def signed_token(identity: Identity, access: str, check: Callable[[str], N
         raise NotFound("EC2 access key not found.")
     check(_secret(credential))
     user, scope, delegation = await _where(identity.store, credential, revision)
+    if inactive(identity.compliance, user, clock.now()):
+        raise Unauthorized(NO_ENTRY)
     if scope.project is None or scope.project["id"] != credential.project_id or user["id"] != credential.user_id:
         raise Unauthorized(NO_ENTRY)
     if scope.counted and delegation is not None:

@@ -17,7 +17,9 @@ from skybus.config import Config, Gateway
 from skybus.errors import Unauthorized
 from skybus.identity.credential_keys import CredentialKeys
 from skybus.identity.credentials import credentials_of_user
+from skybus.identity.credentials_reseal import SEALED, WITH_KEYS, credential_keys_in_use
 from skybus.identity.keys import Keys
+from skybus.identity.oauth1_consumers import consumer_secret
 from skybus.identity.tokens import Tokens
 from skybus.messages.identity_credentials import KeysChanged
 from skybus.store import Store
@@ -94,6 +96,30 @@ async def test_many_credentials_move_in_batches_and_one_that_is_broken_stops_not
     kept = await rotation_step(store, config, "credentials", "retire")
     assert kept["waiting"] == {1: "for what it encrypts"}
     assert len(await credentials_of_user(store, users[1]["id"], "totp", cloud.identity.login.credential_keys)) == 60
+
+
+async def test_all_that_is_kept_under_the_keys_moves(
+    cloud: Cloud, store: Store, config: Config, time_passes: Callable[[timedelta], None]
+) -> None:
+    """Secrets of OAuth and of domains are kept under the same keys: a key that goes must not take them with it."""
+    assert {row["table_name"] for row in await store.fetch(WITH_KEYS)} == {*SEALED, "domain_option"}
+    await seeds(cloud, 1)
+    consumer = (await cloud.call("POST", "/OS-OAUTH1/consumers", {"consumer": {}})).body["consumer"]
+    domain = await cloud.made("domain")
+    asked = {"config": {"ldap": {"url": "ldap://localhost", "password": "canary-of-a-domain"}}}
+    answer = await cloud.call("PUT", f"/domains/{domain['id']}/config", asked)
+    assert answer.status in (200, 201), answer
+    for name in ("stage", "promote"):
+        await rotation_step(store, config, "credentials", name)
+    assert await credential_keys_in_use(store) == {1}
+    assert await rotation_step(store, config, "credentials", "reseal") == {"resealed": 3, "failed": 0}
+    assert await credential_keys_in_use(store) == {2}
+    time_passes(timedelta(hours=1))
+    assert (await rotation_step(store, config, "credentials", "retire"))["retired"] == [1]
+    late = CredentialKeys(config.gateway.credential_key_dir)
+    assert await consumer_secret(store, late, consumer["id"]) == consumer["secret"]
+    row = await store.fetchrow("SELECT name, key_number, sealed FROM identity.domain_option WHERE sealed IS NOT NULL")
+    assert late.open(f"{domain['id']}/ldap.password", row["key_number"], row["sealed"]) == "canary-of-a-domain"
 
 
 async def test_a_key_of_tokens_goes_after_its_last_token(
