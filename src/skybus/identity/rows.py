@@ -149,8 +149,8 @@ async def change(call: Call) -> AsyncIterator[Tx]:
     try:
         async with call.transaction() as tx:
             yield tx
-        await changes_keep(tx, call)
-        await change_count(tx)
+            await changes_keep(tx, call)
+            await change_count(tx)
     except asyncpg.ForeignKeyViolationError as error:
         raise Conflict("Something that this request refers to was deleted in the same moment.") from error
     except asyncpg.DeadlockDetectedError as error:
