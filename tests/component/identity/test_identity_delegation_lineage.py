@@ -30,25 +30,19 @@ class Held:
     """What the rules let it make."""
 
 
+# What could go too far is drawn more often than what could not.
+mostly, seldom = st.sampled_from((True, True, True, False)), st.sampled_from((True, False, False, False))
 steps = st.one_of(
     st.fixed_dictionaries(
-        {
-            "do": st.just("trust"),
-            "impersonation": st.booleans(),
-            "allow_redelegation": st.booleans(),
-            "all": st.booleans(),
-        }
+        {"do": st.just("trust"), "impersonation": st.booleans(), "allow_redelegation": mostly, "all": seldom}
     ),
-    st.fixed_dictionaries(
-        {"do": st.just("credential"), "unrestricted": st.booleans(), "ruled": st.booleans(), "all": st.booleans()}
-    ),
-    st.fixed_dictionaries({"do": st.just("oauth1"), "all": st.booleans()}),
+    st.fixed_dictionaries({"do": st.just("credential"), "unrestricted": mostly, "ruled": seldom, "all": seldom}),
+    st.fixed_dictionaries({"do": st.just("oauth1"), "all": seldom}),
     st.fixed_dictionaries({"do": st.just("again"), "scoped": st.booleans()}),
 )
+some = st.sets(st.sampled_from(BUILT_IN), min_size=1, max_size=2)
 # Mostly from what was made last, so that lines grow long.
-lines = st.lists(
-    st.tuples(steps, st.sampled_from((0, 0, 0, 1, 2)), st.sets(st.sampled_from(BUILT_IN), min_size=1)), max_size=6
-)
+lines = st.lists(st.tuples(steps, st.sampled_from((0, 0, 0, 1, 2)), some), min_size=2, max_size=8)
 
 
 class Lineage:
@@ -150,8 +144,8 @@ async def rooted(cloud: Cloud, people: tuple[Consumer, list[Any]], roles: set[st
     return lineage
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(roles=st.sets(st.sampled_from(BUILT_IN), min_size=1), line=lines)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(roles=st.sampled_from(({"admin"}, {"admin"}, {"member"}, {"member", "reader"})), line=lines)
 async def test_what_is_derived_never_has_more_than_what_it_came_from(
     cloud: Cloud, people: tuple[Consumer, list[Any]], roles: set[str], line: list[tuple[dict[str, Any], int, set[str]]]
 ) -> None:

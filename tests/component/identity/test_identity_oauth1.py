@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from identity_cloud import Cloud
@@ -11,7 +12,11 @@ from oauth_client import AUTH, OAUTH, Consumer, form
 from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
 
 from skybus import clock
+from skybus.cli.keys import rotation_step
+from skybus.config import Config, Gateway
 from skybus.identity import oauth1_access_tokens, oauth1_request_tokens
+from skybus.identity.credentials_reseal import credential_keys_in_use
+from skybus.store import Store
 
 
 async def test_a_consumer_lives_from_post_to_delete_and_tells_its_secret_once(cloud: Cloud) -> None:
@@ -288,3 +293,16 @@ async def test_secrets_are_neither_in_rows_nor_in_events(cloud: Cloud) -> None:
     told = await store.fetch("SELECT o::text AS text FROM bus.outbox o")
     assert told
     assert not any(secret in row["text"] for secret in (*secrets, verifier) for row in told)
+
+
+async def test_secrets_move_to_the_new_key_as_credentials_do(cloud: Cloud, store: Store, tmp_path: Path) -> None:
+    consumer = await Consumer.made(cloud)
+    access, waiting = await consumer.access(), form(await consumer.ask())
+    gateway = Gateway(token_key_dir=tmp_path / "keys", credential_key_dir=tmp_path / "credential-keys")
+    steps = ("stage", "promote", "reseal", "reseal")
+    done = [await rotation_step(store, Config(gateway=gateway), "credentials", step) for step in steps]
+    assert done[2:] == [{"resealed": 3, "failed": 0}, {"resealed": 0, "failed": 0}]
+    assert await credential_keys_in_use(store) == {2}
+    assert (await consumer.login(access)).status == 201
+    verifier = (await consumer.authorize(waiting, "member")).body["token"]["oauth_verifier"]
+    assert (await consumer.fetch(waiting, verifier)).status == 201
