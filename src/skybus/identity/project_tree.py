@@ -7,6 +7,8 @@ from typing import Any
 from skybus.errors import BadRequest
 from skybus.http.call import Call
 from skybus.identity.assignments import projects_of
+from skybus.identity.limits import LIST as LIMIT_LIST
+from skybus.identity.limits import limit_view
 from skybus.identity.projects import COLUMNS, project_view
 from skybus.identity.rows import flag
 
@@ -26,6 +28,7 @@ WITH RECURSIVE found (id, depth) AS (
 )
 SELECT {COLUMNS} FROM found f JOIN identity.project p ON p.id = f.id WHERE f.depth > 0 ORDER BY f.depth, p.id
 """
+LIMITS = f"{LIMIT_LIST} WHERE l.target_id = ANY($1) ORDER BY l.id"
 
 Row = Any
 WAYS = (("parents", PARENTS), ("subtree", SUBTREE))
@@ -34,7 +37,8 @@ WAYS = (("parents", PARENTS), ("subtree", SUBTREE))
 async def tree_shown(call: Call, project: Row) -> dict[str, Any]:
     """`parents` and `subtree` as far as the query asks for them. Raises BadRequest for both forms of one.
 
-    A list holds what the caller has a role on; the nested ids hold all.
+    A list holds what the caller has a role on, with the limits of each when `include_limits` is asked for; the nested
+    ids hold all.
     """
     shown: dict[str, Any] = {}
     for name, sql in WAYS:
@@ -53,7 +57,13 @@ def _asked(call: Call, name: str) -> bool:
 
 async def _listed(call: Call, rows: list[Row]) -> list[dict[str, Any]]:
     mine = {row["id"] for row in await projects_of(call.store, call.caller.user_id, disabled_too=True)}
-    return [{"project": project_view(row, call.base + "/v3")} for row in rows if row["id"] in mine]
+    shown = {row["id"]: project_view(row, call.base + "/v3") for row in rows if row["id"] in mine}
+    if _asked(call, "include_limits"):
+        for view in shown.values():
+            view["limits"] = []
+        for row in await call.store.fetch(LIMITS, list(shown)):
+            shown[row["target_id"]]["limits"].append(limit_view(row, call.base + "/v3"))
+    return [{"project": view} for view in shown.values()]
 
 
 def _nested(project: Row, rows: list[Row], name: str) -> dict[str, Any] | None:

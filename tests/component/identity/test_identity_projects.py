@@ -108,6 +108,29 @@ async def test_family_lists_hold_what_the_caller_has_a_role_on_and_nested_ids_ho
         assert (await cloud.call("GET", both)).status == 400
 
 
+async def test_family_lists_show_limits_when_they_are_asked_for(cloud: Cloud) -> None:
+    service = await cloud.made("service", type="thing")
+    registered = {"service_id": service["id"], "resource_name": "cores", "default_limit": 10}
+    answer = await cloud.call("POST", "/registered_limits", {"registered_limits": [registered]})
+    assert answer.status == 201, answer
+    user, top, token = await cloud.member()
+    low = await cloud.made("project", parent_id=top["id"])
+    path = f"/projects/{low['id']}/users/{user['id']}/roles/{cloud.roles['reader']}"
+    assert (await cloud.call("PUT", path)).status == 204
+    limit = {"service_id": service["id"], "resource_name": "cores", "resource_limit": 3, "project_id": low["id"]}
+    made = await cloud.call("POST", "/limits", {"limits": [limit]})
+    assert made.status == 201, made
+
+    async def subtree(query: str) -> Any:
+        shown = await cloud.call("GET", f"/projects/{top['id']}?subtree_as_list{query}", token=token)
+        return shown.body["project"]["subtree"]
+
+    [bare] = await subtree("")
+    assert "limits" not in bare["project"]
+    [full] = await subtree("&include_limits")
+    assert [one["resource_limit"] for one in full["project"]["limits"]] == [3]
+
+
 async def test_projects_are_found_by_all_four_filters_of_tags(cloud: Cloud) -> None:
     domain = await cloud.made("domain")
     sets = {"ab": ["a", "b"], "a": ["a"], "bc": ["b", "c"], "none": []}
