@@ -73,6 +73,8 @@ def body_of(name: str, estate: Mapping[str, str]) -> Any:
         return {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
     if name in ("identity/region-create", "identity/region-update"):
         return {"region": {"description": "x"}}
+    if name == "identity/domain-config":
+        return {"config": {"ldap": {"url": "ldap://127.0.0.1:1"}}}
     if name == "identity/limits-create":
         asked = {"service_id": estate["service"], "resource_name": "things", "resource_limit": 4}
         return {"limits": [{**asked, "domain_id": estate["domain"]}]}

@@ -30,6 +30,7 @@ SEGMENTS = {
     "security-groups": "security_group",
     "credentials": "user_credential",
     "application_credentials": "credential",
+    "config": "config_group",
 }
 """What a variable stands for that follows this segment."""
 VARIABLES = {
@@ -39,11 +40,24 @@ VARIABLES = {
     "tenant_id": "project",
     "request_id": "request",
 }
-LITERALS = {"key": "k", "tag": "t", "alias": "os-keypairs", "action": "enable", "name": "image"}
+LITERALS = {
+    "config_group": "ldap",
+    "option": "url",
+    "key": "k",
+    "tag": "t",
+    "alias": "os-keypairs",
+    "action": "enable",
+    "name": "image",
+    "object_name": "w",
+    "property_name": "w",
+    "tag_name": "w",
+    "resource_type": "OS::Glance::Image",
+}
 PRIVATE = (
     *("server", "keypair", "image", "shared_image", "network", "subnet", "port", "volume", "attachment", "operation"),
     *("request", "user", "project", "group", "credential", "member", "domain", "security_group", "security_rule"),
     *("agent", "hypervisor", "compute_service", "user_credential", "access", "access_rule", "trust", "limit", "event"),
+    "namespace",
 )
 """Of an estate: what a member of another project may not see. Flavors, types, roles and the catalog are for all."""
 MEDIA = {RAW: "application/octet-stream", "image/image-patch": "application/openstack-images-v2.1-json-patch"}

@@ -53,6 +53,9 @@ async def _people(cloud: OwnedCloud, estate: Estate) -> None:
     estate["role"] = await _made(cloud, "/roles", "role", {"name": new_hex_id()})
     estate["domain"] = await _made(cloud, "/domains", "domain", {"name": new_hex_id()})
     await cloud.call("PUT", f"{V3}/groups/{estate['group']}/users/{estate['user']}", status=204)
+    # Options without a driver: they are kept, and nobody is asked.
+    config = {"config": {"ldap": {"url": "ldap://127.0.0.1:1"}}}
+    await cloud.call("PUT", f"{V3}/domains/{estate['domain']}/config", config)
 
 
 async def _owners_own(cloud: OwnedCloud, estate: Estate) -> None:
