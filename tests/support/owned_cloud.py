@@ -101,6 +101,7 @@ async def _estate(cloud: OwnedCloud, number: int) -> Estate:
     await small.run()
     await _looked_up(cloud, estate)
     await _sundries(cloud, estate)
+    await _definitions(cloud, estate)
     return estate
 
 
@@ -126,6 +127,20 @@ async def _looked_up(cloud: OwnedCloud, estate: Estate) -> None:
     estate["hypervisor"] = str(found["hypervisors"][0]["id"])
     found = await cloud.call("GET", "/compute/v2.1/os-services", status=200)
     estate["compute_service"] = str(found["services"][0]["id"])
+
+
+async def _definitions(cloud: OwnedCloud, estate: Estate) -> None:
+    estate["namespace"] = f"ns-{new_hex_id()}"
+    colour = {"title": "Colour", "type": "string"}
+    asked = {
+        "namespace": estate["namespace"],
+        "owner": estate["project"],
+        "objects": [{"name": "w", "properties": {"colour": colour}}],
+        "properties": {"w": colour},
+        "tags": [{"name": "w"}],
+        "resource_type_associations": [{"name": "OS::Glance::Image"}],
+    }
+    await cloud.call("POST", "/image/v2/metadefs/namespaces", asked)
 
 
 async def _sundries(cloud: OwnedCloud, estate: Estate) -> None:

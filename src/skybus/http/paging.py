@@ -111,7 +111,8 @@ def _sort(call: Call, keys: Mapping[str, str], default: str, default_up: bool) -
             pairs.append((key, direction))
     else:
         directions = call.query.getall("sort_dir", [])
-        for index, key in enumerate(call.query.getall("sort_key", [])):
+        # A direction alone is that of the default.
+        for index, key in enumerate(call.query.getall("sort_key", [default] if directions else [])):
             pairs.append((key, directions[index] if index < len(directions) else ""))
     sort = []
     for key, direction in pairs:

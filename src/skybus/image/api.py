@@ -5,6 +5,7 @@ from __future__ import annotations
 from skybus.http import bodies
 from skybus.http.routes import Api
 from skybus.image import data_api, images_api, members_api, site_api, tags_api
+from skybus.image.metadefs.routes import ROUTES as METADEF_ROUTES
 
 
 def api() -> Api:
@@ -18,6 +19,7 @@ def api() -> Api:
             *data_api.ROUTES,
             *members_api.ROUTES,
             *tags_api.ROUTES,
+            *METADEF_ROUTES,
         ],
         lists_end_plainly=True,
         error_body=bodies.image,

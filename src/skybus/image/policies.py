@@ -6,6 +6,8 @@ handler holds it against the image.
 
 from __future__ import annotations
 
+from skybus.image.policies_metadefs import RULES as METADEF_RULES
+
 ADMIN = "role:admin"
 OWNER_MEMBER = "role:admin or (role:member and project_id:%(project_id)s)"
 OWNER_READER = "role:admin or (role:reader and project_id:%(project_id)s)"
@@ -33,4 +35,5 @@ RULES: dict[str, str] = {
     "get_members": SHARED_READER,
     "modify_member": "role:admin or (role:member and project_id:%(member_id)s)",
     "stores_info_detail": ADMIN,
+    **METADEF_RULES,
 }

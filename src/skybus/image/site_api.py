@@ -15,7 +15,7 @@ from skybus.image.images_api import images_of
 
 VERSIONS = ("v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
 """Newest first; the newest is the current one. 2.8 is for sites with several stores."""
-DOCUMENTS = ("image", "images", "member", "members")
+DOCUMENTS = ("image", "images", "member", "members", "task", "tasks")
 
 
 def _versions(call: Call) -> dict[str, Any]:
