@@ -30,6 +30,7 @@ SEGMENTS = {
     "security-groups": "security_group",
     "credentials": "user_credential",
     "application_credentials": "credential",
+    "config": "config_group",
 }
 """What a variable stands for that follows this segment."""
 VARIABLES = {
@@ -40,6 +41,8 @@ VARIABLES = {
     "request_id": "request",
 }
 LITERALS = {
+    "config_group": "ldap",
+    "option": "url",
     "key": "k",
     "tag": "t",
     "alias": "os-keypairs",
