@@ -54,9 +54,11 @@ async def create_credential(call: Call) -> Reply:
 
 async def _role_ids(call: Call, asked: list[dict[str, str]] | None, user_id: str, project_id: str) -> list[str]:
     """The roles of a new credential: those asked for, or all that the user has. Raises BadRequest for a role that the
-    user does not have or that the caller's token does not carry."""
+    user does not have, or that was not delegated to a caller who came by a delegation."""
     rows = await effective_roles(call.store, user_id, project_id)
-    have = {row["id"]: row["name"] for row in rows if row["name"] in call.caller.roles}
+    # Users themselves may pass on what they were given since they logged in.
+    delegated = call.service("tokens").claims(call.caller.token).delegation is not None
+    have = {row["id"]: row["name"] for row in rows if not delegated or row["name"] in call.caller.roles}
     if not asked:
         return list(have)
     chosen = []

@@ -46,6 +46,18 @@ async def test_an_unrestricted_credential_makes_and_deletes_others_with_no_more_
     assert not await cloud.works(token_of(answer))
 
 
+async def test_a_user_passes_on_what_it_was_given_since_its_login_and_a_credential_does_not(cloud: Cloud) -> None:
+    user, project, token = await cloud.member("reader")
+    derived = token_of(await login(cloud, await asked(cloud, user, token, unrestricted=True)))
+    role = await cloud.made("role")
+    path = f"/projects/{project['id']}/users/{user['id']}/roles/{role['id']}"
+    assert (await cloud.call("PUT", path)).status == 204
+    answer = await login(cloud, await asked(cloud, user, token, name="later", roles=[{"id": role["id"]}]))
+    assert [one["id"] for one in answer.body["token"]["roles"]] == [role["id"]]
+    refused = await asked(cloud, user, derived, name="more", roles=[{"id": role["id"]}])
+    assert refused.status == 400
+
+
 async def test_no_credentials_token_manages_trusts_not_even_an_unrestricted_ones(cloud: Cloud) -> None:
     user, project, token = await cloud.member()
     derived = token_of(await login(cloud, await asked(cloud, user, token, unrestricted=True)))
