@@ -8,7 +8,7 @@ from typing import Any
 
 from skybus.errors import Forbidden, NotFound
 from skybus.identity.credential_keys import CredentialKeys
-from skybus.identity.ldap_settings import SECRETS, SECTIONS, SettingsError, settings_of
+from skybus.identity.ldap_settings import SECRETS, SECTIONS, AddressError, SettingsError, settings_of
 from skybus.identity.projects import DEFAULT_DOMAIN
 from skybus.identity.revocations import revoke
 from skybus.messages.identity_federation import DomainConfigChanged
@@ -152,13 +152,18 @@ def check_options(asked: Mapping[str, Any]) -> None:
 
 
 def _check_meaning(domain_id: str, config: Config) -> None:
+    """Raises Forbidden. Any driver and any address may be set, as in Keystone: a driver that is not ours is none, and
+    whoever logs in to a domain that has no directory where it should hears that it is unavailable."""
     driver = config.get("identity", {}).get("driver")
-    if driver not in (None, "sql", "ldap"):
-        raise _invalid("Option driver in group identity must be sql or ldap")
+    if driver is not None and not isinstance(driver, str):
+        raise _invalid("Option driver in group identity must be text")
     if driver == "ldap" and domain_id == DEFAULT_DOMAIN:
         raise _invalid("The default domain holds the cloud's own users, and cannot come from a directory")
     try:
-        settings_of(config)
+        try:
+            settings_of(config)
+        except AddressError:
+            settings_of({**config, "ldap": {**config["ldap"], "url": "ldap://localhost"}})
     except SettingsError as error:
         raise _invalid(str(error)) from None
 

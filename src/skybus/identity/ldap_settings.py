@@ -83,6 +83,10 @@ class SettingsError(ValueError):
     """These settings name no directory that could be asked; the message says which option is wrong."""
 
 
+class AddressError(SettingsError):
+    """The address of the directory is none of a directory."""
+
+
 class LdapSettings(Discreet, frozen=True, kw_only=True):
     """One domain's directory."""
 
@@ -243,6 +247,6 @@ class _Reader:
             except ValueError:
                 port = 0
             if parts.scheme not in ("ldap", "ldaps") or not parts.hostname or not port:
-                raise SettingsError("url must be one or several of ldap://host:port and ldaps://host:port")
+                raise AddressError("url must be one or several of ldap://host:port and ldaps://host:port")
             found.append((parts.scheme, parts.hostname, port))
         return tuple(found)
