@@ -91,6 +91,15 @@ async def test_logins_are_kept_good_and_bad(cloud: Cloud) -> None:
     assert {one["reason"] for one in events if one["outcome"] == "failure"} == {"identity.unauthorized"}
 
 
+async def test_a_login_that_needs_more_methods_is_kept_as_such(cloud: Cloud) -> None:
+    options = {"multi_factor_auth_rules": [["password", "totp"]]}
+    user = await cloud.made("user", password=PASSWORD, options=options)
+    answer = await cloud.password(user["id"])
+    assert "Openstack-Auth-Receipt" in answer.headers
+    (event,) = await trail(cloud, f"?user_id={user['id']}&action=identity.authenticate")
+    assert (event["outcome"], event["reason"]) == ("failure", "identity.more-methods-needed")
+
+
 async def test_what_nobody_is_called_is_not_kept(cloud: Cloud) -> None:
     """Security class 18: people type their passwords where their names belong."""
     canary = f"canary-{new_hex_id()}"
