@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from skybus.identity.policies_credentials import RULES as CREDENTIAL_RULES
 from skybus.identity.policies_delegation import RULES as DELEGATION_RULES
-
 from skybus.identity.policies_federation import RULES as FEDERATION_RULES
 
 READER = "rule:admin_required or (role:reader and system_scope:all)"
