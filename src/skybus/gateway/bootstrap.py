@@ -6,12 +6,14 @@ from skybus.compute import flavors
 from skybus.config import Config
 from skybus.identity.bootstrap import bootstrap as identity_bootstrap
 from skybus.identity.keys import keys_ensure
+from skybus.image.metadefs import standard
 from skybus.store import Tx
 from skybus.volume import types
 
 
 async def bootstrap(tx: Tx, config: Config, *, admin_password: str) -> None:
-    """The administrator with roles and catalog, the flavors, the default volume type, the keys."""
+    """The administrator with roles and catalog, the flavors, the default volume type, the standard metadata
+    definitions, the keys."""
     keys_ensure(config.gateway.token_key_dir)
     keys_ensure(config.gateway.credential_key_dir)
     await identity_bootstrap(
@@ -22,3 +24,4 @@ async def bootstrap(tx: Tx, config: Config, *, admin_password: str) -> None:
     )
     await flavors.bootstrap(tx)
     await types.bootstrap(tx)
+    await standard.bootstrap(tx)
