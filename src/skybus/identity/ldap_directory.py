@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -196,6 +197,16 @@ class LdapDirectory:
         return await connection.search(tree, scope, wanted, names, most=most, page_size=self.settings.page_size)
 
 
+_DN_PART = re.compile(rb"\\([0-9a-fA-F]{2})|\\(.)|\s*([,+=])\s*", re.DOTALL)
+
+
 def folded(dn: str) -> str:
-    """A name as it compares with another spelling of itself: blanks after commas and capitals mean nothing."""
-    return ",".join(part.strip() for part in dn.lower().split(","))
+    """A name as it compares with another spelling of itself: capitals, blanks around separators, and ways to escape a
+    letter mean nothing."""
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        if match.group(3) is not None:
+            return b"\x00" + match.group(3)
+        return bytes.fromhex(match.group(1).decode()) if match.group(1) is not None else match.group(2)
+
+    return _DN_PART.sub(plain, dn.strip().encode()).decode("utf-8", "replace").lower()

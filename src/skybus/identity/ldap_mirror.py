@@ -65,8 +65,8 @@ ON CONFLICT (id) DO UPDATE SET gone = false, checked_at = EXCLUDED.checked_at
 GONE = "UPDATE identity.directory_entry SET gone = true, checked_at = $2 WHERE id = ANY($1::text[]) AND NOT gone"
 USER_OFF = """UPDATE identity."user" SET enabled = false WHERE id = ANY($1::text[])"""
 USED = """
-UPDATE identity.directory_entry SET used_at = $2
- WHERE id = $1 AND (used_at IS NULL OR used_at < $2 - interval '1 minute')
+UPDATE identity.directory_entry SET used_at = $2::timestamptz
+ WHERE id = $1 AND (used_at IS NULL OR used_at < $2::timestamptz - interval '1 minute')
 RETURNING id
 """
 MINE = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import msgspec
@@ -64,10 +63,3 @@ class Believing:
         answer = await self.come(await self.openid.by_password("alice"))
         assert answer.status == 201, answer
         return answer
-
-
-def free_port() -> int:
-    """A loopback port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from identity_cloud import PASSWORD, Cloud
-from openid_cloud import AT, BY_GROUP, BY_NAME, Believing, free_port
+from openid_cloud import AT, BY_GROUP, BY_NAME, Believing
 
+from support.loopback import free_port
 from support.openid_provider import OpenId, openid_provider
 
 
