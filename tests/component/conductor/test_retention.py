@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from skybus import clock
 from skybus.config import Retention
-from skybus.identity.revocations import revoke
+from skybus.identity.audit_events import AuditEvent, audit_events_insert
+from skybus.identity.revocations import KEEP, revoke
 from skybus.ids import new_id
 from skybus.store import Store
 from skybus_conductor.retention import retention_sweeps
@@ -20,7 +21,7 @@ EVENT = "INSERT INTO bus.event VALUES ($1, 'i', 't', 's', 'x', '', '', '', '', $
 
 
 async def _counts(store: Store) -> dict[str, int]:
-    tables = ("saga.operation", "bus.event", "identity.revocation")
+    tables = ("saga.operation", "bus.event", "identity.audit_event", "identity.revocation")
     return {table: int(await store.fetchval(f"SELECT count(*) FROM {table}")) for table in tables}
 
 
@@ -33,6 +34,8 @@ async def _old(store: Store) -> None:
             async with store.transaction() as tx:
                 await tx.execute(OPERATION, new_id(), moment)
                 await tx.execute(EVENT, number, moment)
+                who = {"target_type": "user", "target_id": "u", "request": "DELETE /x", "request_id": "r"}
+                await audit_events_insert(tx, [AuditEvent(action="a", outcome="success", **who)])
             clock.use(None)
         async with store.transaction() as tx:
             await revoke(tx, {"user_id": "u"})
@@ -49,21 +52,23 @@ async def _swept(store: Store, kept: Retention) -> dict[str, int]:
 
 async def test_what_is_older_than_its_age_goes_and_what_is_younger_stays(store: Store) -> None:
     await _old(store)
+    left = {"saga.operation": 1, "bus.event": 2, "identity.audit_event": 2, "identity.revocation": 1}
     kept = Retention(operations_days=30, events_days=90, dead_letters_days=30)
-    assert await _swept(store, kept) == {"saga.operation": 1, "bus.event": 2, "identity.revocation": 1}
-    kept = Retention(operations_days=30, events_days=30, dead_letters_days=30)
-    assert await _swept(store, kept) == {"saga.operation": 1, "bus.event": 1, "identity.revocation": 1}
+    assert await _swept(store, kept) == left
+    kept = Retention(operations_days=30, events_days=30, audit_days=30, dead_letters_days=30)
+    assert await _swept(store, kept) == {**left, "bus.event": 1, "identity.audit_event": 1}
 
 
 async def test_an_age_of_zero_keeps_for_ever(store: Store) -> None:
     await _old(store)
     before = await _counts(store)
-    assert await _swept(store, Retention(operations_days=0, events_days=0, dead_letters_days=0)) == before
+    kept = Retention(operations_days=0, events_days=0, audit_days=0, dead_letters_days=0)
+    assert await _swept(store, kept) == before
 
 
 async def test_revocations_go_when_no_token_can_be_left_that_they_concern(store: Store) -> None:
     await _old(store)
-    later = clock.now() + timedelta(days=3)
+    later = clock.now() + KEEP + timedelta(days=1)
     clock.use(lambda: later)
     try:
         assert (await _swept(store, Retention()))["identity.revocation"] == 0
