@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from identity_cloud import PASSWORD, Cloud
+from oauth_client import Consumer
 
 from skybus import clock
 from skybus.errors import NotFound, Unauthorized
@@ -487,6 +488,57 @@ async def test_keys_made_by_a_trust_are_as_good_as_the_trust(cloud: Cloud, imper
     with pytest.raises(Unauthorized):
         await cloud.identity.tokens.authenticate(made)
     assert (await shown(cloud, "/ec2tokens", signed_2(keys), cloud.admin_token)).status == 401
+
+
+async def test_keys_use_up_a_trust_that_is_for_a_number_of_times(cloud: Cloud) -> None:
+    user, project, token = await cloud.member("manager")
+    trustee = await cloud.made("user", password=PASSWORD)
+    asked = {
+        "trustor_user_id": user["id"],
+        "trustee_user_id": trustee["id"],
+        "project_id": project["id"],
+        "impersonation": True,
+        "remaining_uses": 2,
+        "roles": [{"name": "member"}],
+    }
+    trust = (await cloud.call("POST", "/OS-TRUST/trusts", {"trust": asked}, token=token)).body["trust"]
+    by = await cloud.token(trustee["id"], scope={"OS-TRUST:trust": {"id": trust["id"]}})
+    keys = await keys_of(cloud, user, project, by)
+    assert (await shown(cloud, "/ec2tokens", signed_2(keys), cloud.admin_token)).status == 200
+    for _ in range(2):
+        assert (await shown(cloud, "/ec2tokens", signed_2(keys), cloud.admin_token)).status in (401, 403)
+
+
+async def test_keys_made_by_an_oauth_access_are_as_good_as_the_access(cloud: Cloud) -> None:
+    consumer = await Consumer.made(cloud)
+    access = await consumer.access("member")
+    by = await consumer.own_token(access)
+    keys = await keys_of(cloud, consumer.user, consumer.project, by)
+    path = f"/credentials/{hashlib.sha256(keys['access'].encode()).hexdigest()}"
+    made = (await cloud.call("GET", path)).body["credential"]
+    assert json.loads(made["blob"])["access_token_id"] == access["oauth_token"]
+    answer = await shown(cloud, "/ec2tokens", signed_2(keys), cloud.admin_token)
+    assert answer.status == 200, answer
+    assert {role["name"] for role in answer.body["token"]["roles"]} == {"member", "reader"}
+    token = answer.headers["X-Subject-Token"]
+    gone = f"{consumer.own_path}/{access['oauth_token']}"
+    assert (await cloud.call("DELETE", gone, token=consumer.token)).status == 204
+    with pytest.raises(Unauthorized):
+        await cloud.identity.tokens.authenticate(token)
+    assert (await shown(cloud, "/ec2tokens", signed_2(keys), cloud.admin_token)).status == 401
+
+
+async def test_a_role_that_the_owner_loses_is_lost_to_the_keys(cloud: Cloud) -> None:
+    user, project, token = await cloud.member("manager")
+    _, by = await app_cred(cloud, user, token, "manager")
+    own, derived_keys = await keys_of(cloud, user, project, token), await keys_of(cloud, user, project, by)
+    base = f"/projects/{project['id']}/users/{user['id']}/roles"
+    assert (await cloud.call("PUT", f"{base}/{cloud.roles['reader']}")).status == 204
+    assert (await cloud.call("DELETE", f"{base}/{cloud.roles['manager']}")).status == 204
+    answer = await shown(cloud, "/ec2tokens", signed_2(own), cloud.admin_token)
+    assert [one["name"] for one in answer.body["token"]["roles"]] == ["reader"], answer
+    answer = await shown(cloud, "/ec2tokens", signed_2(derived_keys), cloud.admin_token)
+    assert answer.status == 401, "an application credential ends with a role of its own"
 
 
 async def test_the_object_store_asks_in_process(cloud: Cloud) -> None:
