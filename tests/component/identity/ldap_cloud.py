@@ -26,7 +26,7 @@ class Directed:
 
     async def configure(self, **more: Any) -> Answer:
         """Set the domain's options."""
-        config = {"config": options(self.directory.url, **more)}
+        config = {"config": options(more.pop("url", self.directory.url), **more)}
         return await self.cloud.call("PUT", f"/domains/{self.domain_id}/config", config)
 
     async def login(self, name: str, password: str = PASSWORD, scope: Any = None, **domain: str) -> Answer:

@@ -402,6 +402,11 @@ async def test_a_directory_that_is_nowhere_is_unavailable_and_a_strange_driver_i
     assert (await people.login("alice")).status == 401
 
 
+async def test_a_directory_that_is_none_is_unavailable(people: Directed) -> None:
+    assert (await people.configure(url="http://x.example")).status == 200
+    assert (await people.login("alice")).status == 503
+
+
 async def test_the_clouds_own_users_stay_its_own(cloud: Cloud) -> None:
     config = {"config": {"identity": {"driver": "ldap"}, "ldap": {"url": "ldap://x.example"}}}
     assert (await cloud.call("PUT", "/domains/default/config", config)).status == 403
