@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 1.0
 """How long a request waits for a look when the last one is too long ago, as after this process was stopped a while."""
 
 FAILED = prometheus_client.Counter(
-    "skybus_revocation_looks_failed", "Looks at the revocations that the database did not answer."
+    "skybus_revocation_outages", "How often the database ceased to answer looks at the revocations."
 )
 REFUSED = prometheus_client.Counter(
     "skybus_tokens_not_believed", "Requests that were answered 503 because the picture of revocations was too old."
@@ -89,9 +89,14 @@ class RevocationWatch:
 
     async def _look(self, conn: Any) -> None:
         began = time.monotonic()
-        async with asyncio.timeout(ANSWER_SECONDS):
-            row = await conn.fetchrow(LOOK)
-            await self.revocations.learn(conn, row["revision"], began)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                row = await conn.fetchrow(LOOK)
+                await self.revocations.learn(conn, row["revision"], began)
+        except _PASSING as error:
+            # Said at once: to give back a connection on which nobody answers takes its time.
+            self._fail(error)
+            raise
         if row["changes"] != self._changes:
             self._changes = row["changes"]
             self._changed()
@@ -101,9 +106,9 @@ class RevocationWatch:
         self._tell()
 
     def _fail(self, error: BaseException) -> None:
-        FAILED.inc()
         if not self._failing:
             self._failing = True
+            FAILED.inc()
             log.warning("revocations_not_confirmed", reason=f"{type(error).__name__}: {error}")
         self._tell()
 
