@@ -15,6 +15,7 @@ import msgspec
 from skybus import clock
 from skybus.http.call import Call
 from skybus.http.times import micros_z
+from skybus.identity.claims import Claims, unseal
 from skybus.ids import first_id_at, new_id
 from skybus.messages.identity import PREFIX, TokensRevoked
 from skybus.store import Store, Tx
@@ -38,8 +39,8 @@ TARGET_TYPES = {
 UNTYPED = "data/security"
 
 COLUMNS = (
-    "id, time, action, outcome, reason, times, user_id, project_id, domain_id, system, token_id, address, agent, "
-    "request_id, global_request_id, request, target_type, target_id, details"
+    "id, time, action, outcome, reason, times, user_id, project_id, domain_id, system, token_id, delegation_kind, "
+    "delegation_id, address, agent, request_id, global_request_id, request, target_type, target_id, details"
 )
 LIST = f"SELECT {COLUMNS} FROM identity.audit_event"
 GET = f"{LIST} WHERE id = $1::uuid"
@@ -55,15 +56,16 @@ SELECT e.id::uuid, e.time, e.action, e.outcome, e.reason, e.times,
                     AND (d.id = e.said ->> 'domain_id' OR d.name = e.said ->> 'domain_name')),
                 (SELECT c.user_id FROM identity.application_credential c
                   WHERE c.id = e.said ->> 'application_credential_id')),
-       e.project_id, e.domain_id, e.system, e.token_id, e.address, e.agent,
+       e.project_id, e.domain_id, e.system, e.token_id, e.delegation_kind, e.delegation_id, e.address, e.agent,
        e.request_id, e.global_request_id, e.request, e.target_type, e.target_id, e.details
-  FROM (SELECT id, time, action, outcome, reason, times, user_id, project_id, domain_id, system, token_id, address,
-               agent, request_id, global_request_id, request, target_type, target_id, details::jsonb, said::jsonb
+  FROM (SELECT t.*, details_text::jsonb AS details, said_text::jsonb AS said
           FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[],
                       $8::text[], $9::text[], $10::bool[], $11::text[], $12::text[], $13::text[], $14::text[],
-                      $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[])
-            AS t (id, time, action, outcome, reason, times, user_id, project_id, domain_id, system, token_id, address,
-                  agent, request_id, global_request_id, request, target_type, target_id, details, said)) AS e
+                      $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[],
+                      $22::text[])
+            AS t (id, time, action, outcome, reason, times, user_id, project_id, domain_id, system, token_id,
+                  delegation_kind, delegation_id, address, agent, request_id, global_request_id, request, target_type,
+                  target_id, details_text, said_text)) AS e
 """
 FORGET = """
 DELETE FROM identity.audit_event e
@@ -96,6 +98,9 @@ class AuditEvent(msgspec.Struct, kw_only=True):
     system: bool = False
     token_id: str | None = None
     """The audit id of the token, which opens nothing."""
+    delegation_kind: str | None = None
+    delegation_id: str | None = None
+    """By which application credential, trust or access token."""
     address: str | None = None
     agent: str | None = None
     global_request_id: str | None = None
@@ -114,7 +119,6 @@ class AuditEvent(msgspec.Struct, kw_only=True):
 
 def audit_event_of(call: Call, action: str, outcome: str, target: tuple[str, str | None], **more: Any) -> AuditEvent:
     """An event whose initiator is the caller of `call`; `target` is its type and id."""
-    caller = None if call.anonymous else call.caller
     event = AuditEvent(
         action=action,
         outcome=outcome,
@@ -126,12 +130,22 @@ def audit_event_of(call: Call, action: str, outcome: str, target: tuple[str, str
         agent=_printable(call.headers.get("User-Agent", ""))[:MOST_AGENT] or None,
         global_request_id=call.global_request_id,
     )
-    if caller is not None:
-        event.user_id, event.project_id, event.domain_id = caller.user_id, caller.project_id, caller.domain_id
-        event.system, event.token_id = caller.system, next(iter(caller.audit_ids), None)
+    if not call.anonymous:
+        # The token has been believed already, and says more than what handlers are told of the caller.
+        initiator_is(event, unseal(call.caller.token, call.service("tokens").keys.verifying))
     for name, value in more.items():
         setattr(event, name, value)
     return event
+
+
+def initiator_is(event: AuditEvent, claims: Claims | None) -> None:
+    """Let the user of a token be who did it."""
+    if claims is None:
+        return
+    event.user_id, event.project_id, event.domain_id = claims.user_id, claims.project_id, claims.domain_id
+    event.system, event.token_id = claims.system, claims.audit_ids[0]
+    if claims.delegation is not None:
+        event.delegation_kind, event.delegation_id = claims.delegation.kind, claims.delegation.id
 
 
 def _printable(text: str) -> str:
@@ -175,6 +189,12 @@ async def audit_events_forget(tx: Tx, before: datetime, limit: int) -> int:
     return int((await tx.execute(FORGET, first_id_at(before), limit)).rpartition(" ")[2])
 
 
+def _credential(row: Row) -> dict[str, str] | None:
+    if row["delegation_id"] is None:
+        return None
+    return {"type": row["delegation_kind"], "id": row["delegation_id"]}
+
+
 def audit_event_view(row: Row, base: str) -> dict[str, Any]:
     """An event in the words of CADF, with what happened to be known besides."""
     return {
@@ -194,6 +214,7 @@ def audit_event_view(row: Row, base: str) -> dict[str, Any]:
             "domain_id": row["domain_id"],
             "system": row["system"],
             "token_audit_id": row["token_id"],
+            "credential": _credential(row),
             "host": {"address": row["address"], "agent": row["agent"]},
             "request_id": row["request_id"],
             "global_request_id": row["global_request_id"],

@@ -25,6 +25,7 @@ FILTERS = {
     "request_id": "request_id",
     "global_request_id": "global_request_id",
     "token_audit_id": "token_id",
+    "credential_id": "delegation_id",
 }
 """Query parameter -> column."""
 MOST = 1000

@@ -17,7 +17,7 @@ from aiohttp import web
 from skybus.errors import CloudError
 from skybus.http.call import Call
 from skybus.http.routes import PUBLIC
-from skybus.identity.audit_events import AuditEvent, audit_event_of, audit_events_insert
+from skybus.identity.audit_events import AuditEvent, audit_event_of, audit_events_insert, initiator_is
 from skybus.identity.claims import unseal
 from skybus.store import Store
 
@@ -49,7 +49,8 @@ class Journal:
         """Keep `event`, or count it in one that is like it."""
         kind = (event.action, event.outcome)
         key: _Key = (*kind, event.reason, event.request, event.user_id, *sorted(event.said.items()))
-        key = (*key, event.project_id, event.domain_id, event.system, event.address, event.target_id)
+        key = (*key, event.project_id, event.domain_id, event.system, event.delegation_id, event.address)
+        key = (*key, event.target_id)
         known = self._noted.get(key)
         if known is None and self._kinds.get(kind, 0) >= MOST:
             key = (*kind, TOO_MANY)
@@ -124,18 +125,10 @@ def _login(call: Call, token: str) -> AuditEvent | None:
     claims = unseal(token, call.service("tokens").keys.verifying)
     if claims is None:
         return None
-    return audit_event_of(
-        call,
-        AUTHENTICATE,
-        "success",
-        ("user", claims.user_id),
-        user_id=claims.user_id,
-        project_id=claims.project_id,
-        domain_id=claims.domain_id,
-        system=claims.system,
-        token_id=claims.audit_ids[0],
-        details={"methods": list(claims.methods)},
-    )
+    event = audit_event_of(call, AUTHENTICATE, "success", ("user", claims.user_id))
+    initiator_is(event, claims)
+    event.details = {"methods": list(claims.methods)}
+    return event
 
 
 def _target(call: Call) -> tuple[str, str | None]:

@@ -55,6 +55,24 @@ async def test_a_change_is_kept_with_who_what_when_and_from_where(cloud: Cloud) 
     assert event["links"]["self"].endswith(f"/identity/v3/audit_events/{event['id']}")
 
 
+async def test_who_acts_by_a_delegation_is_known_by_it(cloud: Cloud) -> None:
+    """Security class 8: with an impersonating trust, the named user is not who acts."""
+    trustor, project, token = await cloud.member()
+    trustee = await cloud.made("user", password=PASSWORD)
+    asked = {"trustor_user_id": trustor["id"], "trustee_user_id": trustee["id"], "impersonation": True}
+    asked |= {"project_id": project["id"], "roles": [{"name": "member"}]}
+    trust = (await cloud.call("POST", "/OS-TRUST/trusts", {"trust": asked}, token)).body["trust"]
+    by_trust = await cloud.token(trustee["id"], scope={"OS-TRUST:trust": {"id": trust["id"]}})
+    denied = await cloud.call("PATCH", f"/users/{trustor['id']}", {"user": {"enabled": False}}, token=by_trust)
+    assert denied.status == 403
+    events = await trail(cloud, f"?credential_id={trust['id']}")
+    assert [event["action"] for event in events] == ["identity.denied", "identity.authenticate"]
+    for event in events:
+        assert event["initiator"]["user_id"] == trustor["id"]
+        assert event["initiator"]["credential"] == {"type": "trust", "id": trust["id"]}
+    assert all(one["initiator"]["credential"] is None for one in await trail(cloud, "?action=identity.user.*"))
+
+
 async def test_a_change_that_fails_is_not_kept_as_done(cloud: Cloud) -> None:
     domain = await cloud.made("domain")
     assert (await cloud.call("DELETE", f"/domains/{domain['id']}")).status == 403
