@@ -13,13 +13,14 @@ from bench.api import api_of
 from bench.choices import measure_choices
 from bench.counts import count_boot
 from bench.figures import Figures, write_json
+from bench.logins import Logins
 from bench.requests import Requests
 from bench.site import NOT_OURS, Site, by_kind, machine
 from bench.storms import Storms
 from bench.watch import watching
 from bench.world import world
 
-PARTS = ("memory", "placement", "tokens", "reads", "creates", "events", "counts", "storms", "present")
+PARTS = ("memory", "placement", "tokens", "logins", "reads", "creates", "events", "counts", "storms", "present")
 IDLE_EVENTS = 50
 
 
@@ -49,6 +50,7 @@ class Bench:
         """One of the runs."""
         work: dict[str, Callable[[], Awaitable[None]]] = {
             "tokens": requests.tokens,
+            "logins": lambda: logins(requests),
             "reads": requests.reads,
             "creates": lambda: requests.creates(network),
             "events": lambda: idle_events(storms),
@@ -85,6 +87,13 @@ class Bench:
         runs = self.figures.runs
         slower = 100 * (1 - runs["boot.beside.rate"][-1] / runs["boot.empty.rate"][-1])
         self.figures.add("boot.slower-beside", "%", slower, servers=self.args.present)
+
+
+async def logins(requests: Requests) -> None:
+    """What logins and tokens that nobody has seen cost."""
+    measured = Logins(requests.api, requests.figures, requests.seconds)
+    await measured.fresh()
+    await measured.beside()
 
 
 async def idle_events(storms: Storms) -> None:
