@@ -48,6 +48,7 @@ LITERALS = {
     "alias": "os-keypairs",
     "action": "enable",
     "name": "image",
+    "document": "namespace",
     "object_name": "w",
     "property_name": "w",
     "tag_name": "w",

@@ -31,8 +31,8 @@ def _document(name: str) -> bytes:
 
 
 async def show_document(call: Call) -> Reply:
-    """GET /v2/schemas/metadefs/{name}."""
-    name = call.args["name"]
+    """GET /v2/schemas/metadefs/{document}."""
+    name = call.args["document"]
     if name not in DOCUMENTS:
         raise NotFound("The resource could not be found.")
     return Reply(msgspec.Raw(_document(name)))
@@ -41,7 +41,7 @@ async def show_document(call: Call) -> Reply:
 ROUTES: list[Route] = [
     Route(
         method="GET",
-        path="/v2/schemas/metadefs/{name}",
+        path="/v2/schemas/metadefs/{document}",
         handler=show_document,
         policy="get_metadef_namespaces",
         body=NO_BODY,
