@@ -13,6 +13,7 @@ from skybus.errors import BadRequest, Unauthorized
 from skybus.identity import by_application_credential, by_mapped, by_oauth1, by_password, by_token, by_totp
 from skybus.identity.claims import Claims
 from skybus.identity.credential_keys import CredentialKeys
+from skybus.identity.ec2_memory import SignerMemory
 from skybus.identity.ldap_domains import LdapDomains
 from skybus.identity.login_failures import attempt_settle, password_limit
 from skybus.identity.login_memory import LoginMemory
@@ -67,6 +68,7 @@ class Login:
         self.tokens = tokens
         self.passwords = passwords
         self.credential_keys = CredentialKeys()
+        self.signers = SignerMemory(tokens)
         self.settings = settings
         self.compliance = compliance
         self.memory = LoginMemory(store, tokens.revocations)

@@ -9,7 +9,7 @@ import hmac
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -18,7 +18,9 @@ from oauth_client import Consumer
 
 from skybus import clock
 from skybus.errors import NotFound, Unauthorized
+from skybus.identity import Identity
 from skybus.identity.ec2_login import s3_caller
+from skybus.identity.ec2_memory import SignerMemory
 from skybus.ids import new_hex_id
 from skybus.store import Store
 from support.front import Answer
@@ -558,6 +560,66 @@ async def test_the_object_store_asks_in_process(cloud: Cloud) -> None:
             await s3_caller(cloud.identity, **{**said, **wrong})
     with pytest.raises(NotFound):
         await s3_caller(cloud.identity, **{**said, "access": "unknown"})
+
+
+class Counted:
+    """A store that counts what it is asked."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.asked = store, 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked += 1
+        return getattr(self.store, name)
+
+
+@pytest.mark.parametrize(
+    "change", [delete_keys, change_secret, disable_user, remove_role], ids=lambda one: one.__name__
+)
+async def test_who_signs_often_is_known_until_it_may_not(cloud: Cloud, store: Store, change: Change) -> None:
+    counted = Counted(store)
+    identity = Identity(cast(Store, counted), cloud.identity.tokens, cloud.identity.passwords)
+    identity.login.credential_keys = cloud.identity.login.credential_keys
+    user, project, token = await cloud.member()
+    keys = await keys_of(cloud, user, project, token)
+
+    async def ask(secret: str = keys["secret"]) -> str:
+        text, scope = s3_text()
+        signature = mac(derived(secret, scope), text).hex()
+        said = {"access": keys["access"], "string_to_sign": text.encode(), "signature": signature}
+        return (await s3_caller(identity, **said)).user_id
+
+    assert await ask() == user["id"]
+    before = counted.asked
+    for _ in range(5):
+        assert await ask() == user["id"]
+    assert counted.asked == before
+    with pytest.raises(Unauthorized):
+        await ask("a guess")
+    assert counted.asked > before, "a wrong signature is held against what the database has"
+    assert await ask() == user["id"]
+    assert (await change(cloud, user, project, keys)).status in (200, 204)
+    with pytest.raises((Unauthorized, NotFound)):
+        await ask()
+    if change is change_secret:
+        assert await ask("another") == user["id"]
+
+
+async def test_the_memory_of_signers_is_bounded_short_and_silent(
+    cloud: Cloud, time_passes: Callable[[timedelta], None]
+) -> None:
+    memory = SignerMemory(cloud.identity.tokens)
+    for number in range(1100):
+        memory.keep(str(number), CANARY, cloud.admin_token)
+    assert len(memory) == 1000
+    assert CANARY not in repr(memory._known)
+    assert cloud.admin_token not in repr(memory._known)
+    assert await memory.caller("0", lambda secret: None) is None
+    found = await memory.caller("1099", lambda secret: None)
+    assert found is not None
+    assert found.user_id == cloud.admin_id
+    time_passes(timedelta(seconds=61))
+    assert await memory.caller("1099", lambda secret: None) is None
 
 
 # --- what it tells (security class 18)
