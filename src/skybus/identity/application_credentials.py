@@ -62,9 +62,12 @@ async def secret_hash(passwords: Passwords, secret: str | None) -> tuple[str, st
 
 
 async def secret_check(passwords: Passwords, secret: str, hashed: str | None) -> bool:
-    """Whether `hashed` is of `secret`. A credential that does not exist takes as long as one with a given secret."""
+    """Whether `hashed` is of `secret`. Every no takes as long: nobody learns from it whether there is such a
+    credential, or whether its secret is of our making."""
     if hashed is not None and hashed.startswith(_FAST):
-        return hmac.compare_digest(_fast(secret), hashed)
+        if hmac.compare_digest(_fast(secret), hashed):
+            return True
+        hashed = None
     return await passwords.check(secret, hashed)
 
 

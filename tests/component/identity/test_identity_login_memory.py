@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from counting_store import Counting
 from identity_cloud import PASSWORD, Cloud
 
 from skybus.errors import Unauthorized
@@ -13,29 +14,6 @@ from skybus.identity import Identity, Tokens
 from skybus.identity.login_memory import MOST, LoginMemory
 from skybus.identity.scopes import Scope, scope_for
 from skybus.store import Store
-
-
-class Counting:
-    """A store that counts what is asked of it."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.asked: list[str] = []
-
-    async def fetch(self, sql: str, *args: Any) -> Any:
-        """All rows."""
-        self.asked.append(sql)
-        return await self.store.fetch(sql, *args)
-
-    async def fetchrow(self, sql: str, *args: Any) -> Any:
-        """The first row."""
-        self.asked.append(sql)
-        return await self.store.fetchrow(sql, *args)
-
-    async def fetchval(self, sql: str, *args: Any) -> Any:
-        """One value."""
-        self.asked.append(sql)
-        return await self.store.fetchval(sql, *args)
 
 
 class Elsewhere:
