@@ -22,7 +22,8 @@ from skybus.identity.users import user_hold
 def _refuse_programs(call: Call) -> None:
     """Raises Forbidden for tokens of application credentials, unrestricted ones too: a trust would outlive them and
     their access rules."""
-    if "application_credential" in call.caller.methods:
+    key = call.service("tokens").claims(call.caller.token).delegation
+    if key is not None and key.kind == "application_credential":
         raise Forbidden("A token of an application credential cannot manage trusts.")
 
 

@@ -11,6 +11,7 @@ import pytest
 from identity_cloud import PASSWORD, Cloud
 
 from skybus import clock
+from skybus.identity import trusts
 from support.front import Answer
 
 TRUSTS = "/OS-TRUST/trusts"
@@ -329,6 +330,66 @@ async def test_whatever_ends_a_trust_ends_its_tokens_and_all_that_hangs_below_it
         assert not await cloud.works(token)
     assert (await line.use()).status in (401, 403)
     assert (await line.use(trust, following)).status in (401, 403)
+
+
+@pytest.mark.parametrize("impersonation", [True, False])
+async def test_the_end_of_the_trustors_domain_ends_a_token_in_another_domain(cloud: Cloud, impersonation: bool) -> None:
+    domain = await cloud.made("domain")
+    project = await cloud.made("project")
+    trustor = await cloud.made("user", password=PASSWORD, domain_id=domain["id"])
+    trustee = await trustee_of(cloud)
+    path = f"/projects/{project['id']}/users/{trustor['id']}/roles/{cloud.roles['member']}"
+    assert (await cloud.call("PUT", path)).status == 204
+    token = await cloud.token(trustor["id"], project["id"])
+    people = {"trustor_user_id": trustor["id"], "trustee_user_id": trustee["id"], "project_id": project["id"]}
+    roles = [{"name": "member"}]
+    answer = await asked_trust(cloud, token, **people, roles=roles, impersonation=impersonation)
+    line = Line(cloud, trustor, project, token, trustee, answer.body["trust"])
+    used = await line.token_of()
+    own = await cloud.token(trustee["id"])
+    body = {"domain": {"enabled": False}}
+    assert (await cloud.call("PATCH", f"/domains/{domain['id']}", body)).status == 200
+    assert not await cloud.works(used)
+    assert await cloud.works(own)
+    assert (await line.use()).status in (401, 403)
+
+
+async def test_nothing_grows_below_a_trust_while_it_is_being_deleted(cloud: Cloud) -> None:
+    for _ in range(4):
+        line = await Line.made(cloud, impersonation=True, allow_redelegation=True)
+        token, following = await line.token_of(), await trustee_of(cloud)
+        people = {
+            "trustor_user_id": line.user["id"],
+            "trustee_user_id": following["id"],
+            "project_id": line.project["id"],
+        }
+        grown, deleted = await asyncio.gather(
+            asked_trust(cloud, token, **people, roles=[{"name": "member"}], impersonation=True),
+            cloud.call("DELETE", f"{TRUSTS}/{line.trust['id']}", token=line.token),
+        )
+        assert deleted.status == 204
+        assert grown.status in (201, 401, 404), grown
+        if grown.status == 201:
+            assert (await line.use(grown.body["trust"], following)).status == 401
+            path = f"{TRUSTS}/{grown.body['trust']['id']}"
+            assert (await cloud.call("GET", path, token=line.token)).status == 404
+
+
+@pytest.mark.parametrize("more", [{"note": "x" * 300}, {"note": {"deep": []}}])
+async def test_what_is_kept_with_a_trust_is_bounded(cloud: Cloud, more: dict[str, Any]) -> None:
+    user, project, token = await cloud.member()
+    people = {"trustor_user_id": user["id"], "trustee_user_id": cloud.admin_id, "project_id": project["id"]}
+    assert (await asked_trust(cloud, token, **people, roles=[{"name": "member"}], **more)).status == 400
+    kept = await asked_trust(cloud, token, **people, roles=[{"name": "member"}], note="why")
+    assert kept.body["trust"]["note"] == "why"
+
+
+async def test_a_trustor_makes_a_bounded_number_of_trusts(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trusts, "MOST", 1)
+    line = await Line.made(cloud)
+    people = {"trustor_user_id": line.user["id"], "trustee_user_id": line.trustee["id"]}
+    people["project_id"] = line.project["id"]
+    assert (await asked_trust(cloud, line.token, **people, roles=[{"name": "member"}])).status == 403
 
 
 async def test_deleting_a_trust_leaves_the_one_above_it(cloud: Cloud) -> None:
