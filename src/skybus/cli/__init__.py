@@ -57,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
     letters.add_argument("id", nargs="?")
     letters.add_argument("--reason", help="why nobody wants it sent again; kept with a discarded one")
     letters.add_argument("--replayed", action="store_true", help="list those that were replayed or discarded, too")
+    policy = commands.add_parser("policy", help="every policy rule with its default, as a policy.yaml to begin with")
+    policy.add_argument("--check", metavar="FILE", help="print nothing but what is wrong with a policy.yaml")
     schemas = commands.add_parser("schemas", help="write the message schemas from the message classes")
     schemas.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
     return top
@@ -89,6 +91,10 @@ def _run(args: argparse.Namespace) -> int:
         from skybus.cli import keys
 
         return keys.main(args)
+    if args.command == "policy":
+        from skybus.cli import policy
+
+        return policy.main(args)
     if args.command == "doctor":
         from skybus.cli import doctor
 
