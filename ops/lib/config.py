@@ -52,6 +52,7 @@ def control(
             "credential_key_dir": state.root / "credential-keys",
             "image_dir": state.root / "images",
             "policy_file": state.root / "policy.yaml",
+            "openid_file": state.root / "openid.toml",
         },
         "security_compliance": COMPLIANCE,
         "worker": {"http_host": "127.0.0.1", "http_port": ports[service.name] if service else 0},

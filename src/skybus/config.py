@@ -92,6 +92,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """The filesystem image store."""
     openid: list[OpenIdProvider] = []
     """Providers of OpenID Connect: one section `[[gateway.openid]]` each."""
+    openid_file: Path | None = None
+    """More of them, as sections `[[openid]]` of a file of their own; it need not be there."""
     policy_file: Path | None = None
     """policy.yaml: rules that operators put in the place of ours. It may be missing, and come later."""
     limit_model: Literal["flat", "strict_two_level"] = "flat"
@@ -277,6 +279,25 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
         raise ConfigError(f"cannot read {name}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{name}: {error}") from error
+
+
+class _OpenIdFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    openid: list[OpenIdProvider] = []
+
+
+def openid_providers(gateway: Gateway) -> list[OpenIdProvider]:
+    """Every provider of OpenID Connect that the configuration names. Raises ConfigError."""
+    path = gateway.openid_file
+    if path is None or not path.exists():
+        return gateway.openid
+    try:
+        with path.open("rb") as file:
+            more = msgspec.convert(tomllib.load(file), _OpenIdFile, dec_hook=_convert)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return [*gateway.openid, *more.openid]
 
 
 def _convert(kind: type[Any], value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from skybus.config import Gateway, SecurityCompliance
+from skybus.config import Gateway, SecurityCompliance, openid_providers
 from skybus.config import Identity as Settings
 from skybus.identity.access_rules import AccessRules
 from skybus.identity.audit_journal import Journal
@@ -72,7 +72,7 @@ class Identity:
             store, identity.tokens.revocations, trust_seconds=trust, changed=identity.directory.forget
         )
         identity.limit_model = MODELS[config.limit_model]
-        identity.openid = OpenIdProviders(config.openid)
+        identity.openid = OpenIdProviders(await asyncio.to_thread(openid_providers, config))
         await identity.limit_model.check_tree(store)
         identity.login.credential_keys = await asyncio.to_thread(CredentialKeys, config.credential_key_dir)
         await identity.tokens.load(store)
