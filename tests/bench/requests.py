@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import secrets
 import statistics
@@ -18,8 +17,6 @@ CONCURRENCIES = (1, 16, 64)
 WARM_UP_SECONDS = 0.5
 SLOW = 32
 """Calls of what is slow on purpose, each of which keeps a core busy for a good part of a second."""
-LOGINS = 50
-"""Users who log in by password at the same time as others work."""
 SAMPLES = 15
 """Reads of one long list."""
 
@@ -53,20 +50,6 @@ class Requests:
                 )  # fmt: skip
         finally:
             await self.api.raw("DELETE", "identity", f"{path}/{credential['id']}")
-        await self._beside_logins(subject)
-
-    async def _beside_logins(self, subject: dict[str, str]) -> None:
-        """What validations cost while many log in by password: their p99 may grow by 20 ms."""
-
-        async def validate() -> None:
-            await self.api.raw("GET", "identity", "/auth/tokens", **subject)
-
-        await self._rate("token.validate.c4", 4, validate)
-        logins = asyncio.create_task(
-            hammer(self.seconds + WARM_UP_SECONDS, LOGINS, lambda: self.api.issue(self.api.password()))
-        )
-        await self._rate(f"token.validate.c4.beside{LOGINS}", 4, validate)
-        await logins
 
     async def reads(self) -> None:
         """The list of flavors."""

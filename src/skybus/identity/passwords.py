@@ -13,8 +13,9 @@ import bcrypt
 
 from skybus.errors import Unavailable
 
-THREADS = 2
-"""Hashes at once. They release Python's lock, and so take turns on the machine's cores with everything else."""
+THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
+"""Hashes at once. They release Python's lock, and so take turns on the machine's cores with everything else: with two
+gateways on a machine, more would make no login quicker and every other call slower."""
 NICE = 5
 """How much the threads give way: an event loop that has something to do gets three quarters of a core that it shares
 with a hash, and is let in first when it wakes. Much more, and a busy machine would let nobody log in."""
