@@ -3,31 +3,15 @@ nobody else's. With everything in order, by events alone, and without a bus."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 from identity_cloud import PASSWORD
-from two_gateways import World, as_it_is, no_bus, only_events, two_gateways
-
-from skybus.ids import new_hex_id
-
-SOON_SECONDS = 1.0
-"""What the cloud promises."""
+from token_death import MODES, Case, Prepare, hold
+from two_gateways import World, two_gateways
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@dataclass
-class Case:
-    """Tokens that die by what `act` does, and such that do not."""
-
-    doomed: list[str]
-    act: Callable[[], Awaitable[object]]
-    spared: list[str] = field(default_factory=list)
 
 
 # --- users
@@ -209,40 +193,6 @@ async def implication_of_a_role_of_one_domain_deleted(world: World) -> Case:
     return Case(await world.lines(one), lambda: world.done("DELETE", path))
 
 
-# --- delegations
-
-
-async def _credential(world: World, token: str, user: str) -> tuple[str, list[str]]:
-    """The path of a new application credential, and a line of tokens by it."""
-    path = f"/users/{user}/application_credentials"
-    body = {"application_credential": {"name": new_hex_id()}}
-    made = (await world.done("POST", path, body, token))["application_credential"]
-    shown = {"application_credential": {"id": made["id"], "secret": made["secret"]}}
-    first = await world.token(shown, None)
-    return f"{path}/{made['id']}", [first, await world.token({"token": {"id": first}}, None)]
-
-
-async def application_credential_deleted(world: World) -> Case:
-    one = await world.person()
-    spared = await world.lines(one)
-    path, doomed = await _credential(world, spared[0], one.user)
-    return Case(doomed, lambda: world.done("DELETE", path, token=spared[0]), spared)
-
-
-async def owner_of_an_application_credential_disabled(world: World) -> Case:
-    one = await world.person()
-    _, doomed = await _credential(world, await world.by_password(one.user, {"project": {"id": one.project}}), one.user)
-    change = {"user": {"enabled": False}}
-    return Case(doomed, lambda: world.done("PATCH", f"/users/{one.user}", change))
-
-
-async def owner_of_an_application_credential_loses_the_role(world: World) -> Case:
-    one = await world.person()
-    _, doomed = await _credential(world, await world.by_password(one.user, {"project": {"id": one.project}}), one.user)
-    path = f"/projects/{one.project}/users/{one.user}/roles/{one.role}"
-    return Case(doomed, lambda: world.done("DELETE", path))
-
-
 # --- tokens
 
 
@@ -260,7 +210,7 @@ async def token_revoked_by_the_administrator(world: World) -> Case:
     return Case([second], lambda: world.done("DELETE", "/auth/tokens", **{"X-Subject-Token": second}), [first])
 
 
-CASES: list[Callable[[World], Awaitable[Case]]] = [
+CASES: list[Prepare] = [
     user_disabled,
     user_deleted,
     password_set_by_the_administrator,
@@ -283,17 +233,12 @@ CASES: list[Callable[[World], Awaitable[Case]]] = [
     role_deleted,
     implication_deleted,
     implication_of_a_role_of_one_domain_deleted,
-    application_credential_deleted,
-    owner_of_an_application_credential_disabled,
-    owner_of_an_application_credential_loses_the_role,
     token_revoked_by_its_owner,
     token_revoked_by_the_administrator,
 ]
 
 
-@pytest_asyncio.fixture(
-    scope="module", loop_scope="module", params=[as_it_is, only_events, no_bus], ids=lambda how: how.__name__
-)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=MODES, ids=lambda how: how.__name__)
 async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """Two gateways, with all that keeps them informed or a part of it."""
     async with two_gateways(tmp_path_factory.mktemp("gateways")) as made:
@@ -301,32 +246,6 @@ async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         yield made
 
 
-async def all_die(world: World, tokens: list[str]) -> float:
-    """How long the other gateway still believed one of them."""
-    began = time.monotonic()
-    for token in tokens:
-        while await world.believes(world.there, token):
-            assert time.monotonic() - began < SOON_SECONDS, "still believed elsewhere"
-            await asyncio.sleep(0.01)
-    return time.monotonic() - began
-
-
 @pytest.mark.parametrize("prepare", CASES, ids=lambda case: case.__name__)
-async def test_the_tokens_die_on_every_gateway_and_no_others_do(
-    world: World, prepare: Callable[[World], Awaitable[Case]]
-) -> None:
-    case = await prepare(world)
-    for token in [*case.doomed, *case.spared]:
-        assert await world.believes(world.here, token)
-        assert await world.believes(world.there, token)
-    await case.act()
-    for token in case.doomed:
-        assert not await world.believes(world.here, token), "believed where it was revoked"
-    await all_die(world, case.doomed)
-    for token in case.doomed:
-        child = {"auth": {"identity": {"methods": ["token"], "token": {"id": token}}}}
-        for part in (world.here, world.there):
-            assert (await world.call("POST", "/auth/tokens", child, at=part)).status in (401, 404)
-    for token in case.spared:
-        assert await world.believes(world.here, token)
-        assert await world.believes(world.there, token)
+async def test_the_tokens_die_on_every_gateway_and_no_others_do(world: World, prepare: Prepare) -> None:
+    await hold(world, prepare)
