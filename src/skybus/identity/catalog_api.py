@@ -137,10 +137,10 @@ async def show_endpoint(call: Call) -> Reply:
 async def update_endpoint(call: Call) -> Reply:
     """`PATCH /endpoints/{endpoint_id}`."""
     asked = _wanted_endpoint(call)
+    old = await endpoints.endpoint_get(call.store, path_id(call, "endpoint_id", "endpoint"))
     async with change(call) as tx:
-        old = await endpoints.endpoint_lock(tx, path_id(call, "endpoint_id", "endpoint"))
         try:
-            row = await endpoints.endpoint_update(tx, old, asked)
+            row = await endpoints.endpoint_update(tx, old["id"], asked)
         except NotFound as error:
             raise BadRequest(error.reason) from None
     return Reply({"endpoint": endpoints.endpoint_view(row, call.base + "/v3")})

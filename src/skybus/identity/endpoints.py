@@ -56,46 +56,44 @@ async def endpoint_hold(tx: Tx, endpoint_id: str) -> Row:
     return row
 
 
-async def endpoint_lock(tx: Tx, endpoint_id: str) -> Row:
-    """The endpoint, which nobody else can change before `tx` ends. Raises NotFound."""
-    row = await tx.fetchrow(LOCK, endpoint_id)
-    if row is None:
-        raise missing("endpoint", endpoint_id)
-    return row
-
-
 async def endpoint_insert(tx: Tx, asked: dict[str, Any], endpoint_id: str | None = None) -> Row:
     """Make an endpoint. A region named by `region` is made when there is none. Raises NotFound."""
+    asked = await _placed(tx, asked)
     before: dict[str, Any] = {"region_id": None, "enabled": True, "extra": {}}
-    args = await _values(tx, asked, before)
-    row = await tx.fetchrow(INSERT, endpoint_id or new_hex_id(), *args, clock.now())
+    row = await tx.fetchrow(INSERT, endpoint_id or new_hex_id(), *_values(asked, before), clock.now())
     assert row is not None
     _tell(tx, row["id"], "created")
     return row
 
 
-async def endpoint_update(tx: Tx, old: Row, asked: dict[str, Any]) -> Row:
-    """Change an endpoint that `tx` has locked. Raises NotFound for a service or a region that is not there."""
-    row = await tx.fetchrow(UPDATE, old["id"], *await _values(tx, asked, dict(old)))
-    _tell(tx, old["id"], "updated")
+async def endpoint_update(tx: Tx, endpoint_id: str, asked: dict[str, Any]) -> Row:
+    """Change an endpoint. Raises NotFound, also for a service or a region that is not there."""
+    # The service before the endpoint, because whoever deletes a service locks it before its endpoints.
+    asked = await _placed(tx, asked)
+    old = await tx.fetchrow(LOCK, endpoint_id)
+    if old is None:
+        raise missing("endpoint", endpoint_id)
+    row = await tx.fetchrow(UPDATE, endpoint_id, *_values(asked, dict(old)))
+    _tell(tx, endpoint_id, "updated")
     return row
 
 
-async def _values(tx: Tx, asked: dict[str, Any], before: Mapping[str, Any]) -> list[Any]:
-    """Its columns from the service on; service and region are held, so that neither can go before the row stands."""
-    service_id = str(asked.get("service_id", before.get("service_id")))
-    await service_hold(tx, service_id)
-    region_id = asked.get("region_id", before["region_id"])
+async def _placed(tx: Tx, asked: dict[str, Any]) -> dict[str, Any]:
+    """`asked` with the region by its id. The service and the region that it names are held: neither can be deleted
+    before the endpoint stands. Raises NotFound."""
+    if "service_id" in asked:
+        await service_hold(tx, asked["service_id"])
     if asked.get("region_id") is not None:
-        await region_hold(tx, region_id)
+        await region_hold(tx, asked["region_id"])
     elif asked.get("region") and "region_id" not in asked:
-        region_id = (await region_ensure(tx, asked["region"]))["id"]
+        return {**asked, "region_id": (await region_ensure(tx, asked["region"]))["id"]}
+    return asked
+
+
+def _values(asked: Mapping[str, Any], before: Mapping[str, Any]) -> list[Any]:
+    """Its columns from the service on."""
     return [
-        service_id,
-        asked.get("interface", before.get("interface")),
-        region_id,
-        asked.get("url", before.get("url")),
-        asked.get("enabled", before["enabled"]),
+        *(asked.get(name, before.get(name)) for name in ("service_id", "interface", "region_id", "url", "enabled")),
         extra_of(asked, KNOWN | PRIVATE, before["extra"]),
     ]
 

@@ -186,6 +186,8 @@ async def implication_insert(tx: Tx, prior_id: str, implied_id: str) -> None:
     Raises NotFound, Forbidden when a role of the whole cloud would imply one of a domain, or any role would imply
     `admin`, BadRequest for a circle.
     """
+    # Before the roles themselves: two rules that would close a circle hold each other's roles.
+    await tx.lock("identity", "implied_role")
     # Locked, because a role that is implied may not take certain names.
     prior, implied = await role_hold(tx, prior_id), await tx.fetchrow(LOCK, implied_id)
     if implied is None:
@@ -194,7 +196,6 @@ async def implication_insert(tx: Tx, prior_id: str, implied_id: str) -> None:
         raise Forbidden(f"{implied_id} cannot be an implied role.")
     if implied["domain_id"] is not None and prior["domain_id"] is None:
         raise Forbidden("A role of the whole cloud cannot imply a role of one domain.")
-    await tx.lock("identity", "implied_role")
     if await tx.fetchval(WOULD_CIRCLE, prior_id, implied_id):
         raise BadRequest("A role cannot imply itself, neither directly nor through others.")
     await tx.execute(IMPLY, prior_id, implied_id)
