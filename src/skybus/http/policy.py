@@ -19,6 +19,15 @@ from skybus.http.caller import Caller
 Check = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 """(credentials, target) -> allowed."""
 
+ALIASES = {
+    "token.user.id": "user_id",
+    "token.user.domain.id": "user_domain_id",
+    "token.project.id": "project_id",
+    "token.project.domain.id": "project_domain_id",
+    "token.domain.id": "domain_id",
+    "tenant_id": "project_id",
+}
+"""What rules that were written for OpenStack call some attributes."""
 REMOTE = ("http", "https")
 """Checks that ask a server, which OpenStack's language has and ours has not."""
 _WORD = re.compile(r"\s*(\(|\)|[^\s()]+(?:\([^)]*\)[^\s()]*)?)")
@@ -136,18 +145,31 @@ def _check_references(references: Mapping[str, set[str]]) -> None:
 
 
 def _comparison(kind: str, value: str) -> Check:
+    """`ATTRIBUTE:VALUE`, `ATTRIBUTE:%(target)s` or `LITERAL:%(target)s`."""
     target = _TARGET.fullmatch(value)
-    quoted = len(kind) > 1 and kind[0] == kind[-1] and kind[0] in "'\""
+    literal = _literal(kind)
+    kind = ALIASES.get(kind, kind)
+    if target is None and value == "None":
+        # The one value that says of an attribute that it has none: rules rely on `not domain_id:None`.
+        return lambda who, what: kind in who and who[kind] is None
     if target is None:
         return lambda who, what: who.get(kind) is not None and str(who[kind]) == value
     name = target.group(1)
+    if literal is not None:
+        return lambda who, what: name in what and str(what[name]) == literal
 
     def equal(who: Mapping[str, Any], what: Mapping[str, Any]) -> bool:
-        mine = kind[1:-1] if quoted else who.get(kind)
-        theirs = what.get(name)
+        mine, theirs = who.get(kind), what.get(name)
         return mine is not None and theirs is not None and str(mine) == str(theirs)
 
     return equal
+
+
+def _literal(kind: str) -> str | None:
+    """The text of a literal (`'public'`, `None`, `True`, `3`), or None for the name of an attribute."""
+    if len(kind) > 1 and kind[0] == kind[-1] and kind[0] in "'\"":
+        return kind[1:-1]
+    return kind if kind in ("None", "True", "False") or kind.isdecimal() else None
 
 
 def _words(text: str) -> list[str]:

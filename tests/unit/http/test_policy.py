@@ -22,6 +22,14 @@ RULES = {
     "nobody": "!",
     "empty": "",
     "quoted": "'public':%(visibility)s",
+    "unscoped": "project_id:None",
+    "scoped": "role:member and not project_id:None",
+    "typo": "projct_id:None",
+    "of nobody": "None:%(owner)s",
+    "somebody's": "not None:%(owner)s",
+    "shown": "True:%(shown)s",
+    "keystone's": "token.project.id:%(target.project.id)s",
+    "neutron's": "tenant_id:%(project_id)s",
 }
 
 
@@ -46,6 +54,21 @@ RULES = {
         ("quoted", caller(), {"visibility": "public"}, True),
         ("quoted", caller(), {"visibility": "private"}, False),
         ("undefined", caller("admin"), {}, False),
+        ("unscoped", caller(project=None), {}, True),
+        ("unscoped", caller(), {}, False),
+        ("scoped", caller("member", project=None), {}, False),
+        ("scoped", caller("member"), {}, True),
+        ("typo", caller(project=None), {}, False),
+        ("of nobody", caller(), {"owner": None}, True),
+        ("of nobody", caller(), {"owner": "u1"}, False),
+        ("of nobody", caller(), {}, False),
+        ("somebody's", caller(), {"owner": None}, False),
+        ("somebody's", caller(), {"owner": "u1"}, True),
+        ("shown", caller(), {"shown": True}, True),
+        ("shown", caller(), {"shown": False}, False),
+        ("keystone's", caller(project="p1"), {"target.project.id": "p1"}, True),
+        ("keystone's", caller(project="p2"), {"target.project.id": "p1"}, False),
+        ("neutron's", caller(project="p1"), {"project_id": "p1"}, True),
     ],
 )
 def test_a_rule_allows_whom_it_names(rule: str, who: Caller, target: dict[str, object], allowed: bool) -> None:
