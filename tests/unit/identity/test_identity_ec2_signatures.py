@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -154,6 +155,31 @@ def test_whatever_is_signed_cannot_be_changed(said: dict[str, Any], secret: str,
 )
 def test_a_strange_authorization_is_refused(authorization: str) -> None:
     assert not holds(changed(V4, "headers.Authorization", authorization), PLUS)
+
+
+@pytest.mark.parametrize(("signed", "headers", "good"), [
+    ("host;x-amz-date", "host:iam.test\nx-amz-date:20150830T123600Z\n", True),
+    ("x-amz-date", "x-amz-date:20150830T123600Z\n", False),
+    ("host;x-amz-date;x-more", "host:iam.test\nx-amz-date:20150830T123600Z\n", False),
+])  # fmt: skip
+def test_even_what_is_signed_well_must_sign_the_host_and_only_what_is_there(
+    signed: str, headers: str, good: bool
+) -> None:
+    canonical = f"GET\n/\n\n{headers}\n{signed}\n{EMPTY}"
+    text = f"AWS4-HMAC-SHA256\n20150830T123600Z\n{SCOPE}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    said = {
+        "access": "AKIDEXAMPLE",
+        "signature": version_4(PLUS.encode(), text, SCOPE.split("/")),
+        "verb": "GET",
+        "host": "iam.test",
+        "path": "/",
+        "headers": {
+            "X-Amz-Date": "20150830T123600Z",
+            "Authorization": f"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{SCOPE}, SignedHeaders={signed}, Signature=x",
+        },
+        "body_hash": EMPTY,
+    }
+    assert holds(said, PLUS) is good
 
 
 def test_a_client_may_leave_the_port_out_of_what_it_signs_by_version_2() -> None:
