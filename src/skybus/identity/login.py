@@ -98,7 +98,7 @@ class Login:
         if receipt:
             proven = self._continued(proven, receipt)
         self._demand_factors(proven)
-        await user_seen(self.store, proven.user["id"], self.compliance)
+        await user_seen(self.store, proven.user["id"], self.compliance, proven.user["last_active_at"])
         return proven
 
     def _continued(self, proven: Proven, receipt: str) -> Proven:
@@ -113,7 +113,7 @@ class Login:
         rules = factor_rules(user["options"], METHODS)
         if factors_suffice(rules, proven.methods):
             return
-        if proven.parent is not None or proven.delegation is not None or proven.expires_at is not None:
+        if any(limit is not None for limit in (proven.parent, proven.delegation, proven.federation, proven.expires_at)):
             # A receipt says who and how, and nothing of the limits that this proof has: it would be a way around them.
             raise Unauthorized(NO_ENTRY)
         text, claims = self.receipts.issue(user["id"], user["domain_id"], proven.methods, proven.revision)

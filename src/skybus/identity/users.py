@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import asyncpg
@@ -182,10 +183,11 @@ async def _refuse_domain_as_project(tx: Tx, asked: Mapping[str, Any]) -> None:
         raise BadRequest(f"User's default project ID cannot be a domain ID: {project_id}")
 
 
-async def user_seen(db: Any, user_id: str, rules: SecurityCompliance) -> None:
-    """Note that the user was here today, where somebody asks for it."""
-    if rules.disable_user_account_days_inactive is not None:
-        await db.fetchval(ACTIVE, user_id, clock.now().date())
+async def user_seen(db: Any, user_id: str, rules: SecurityCompliance, last: date | None = None) -> None:
+    """Note that the user was here today, where somebody asks for it; it was known to be here on the day `last`."""
+    today = clock.now().date()
+    if rules.disable_user_account_days_inactive is not None and last != today:
+        await db.fetchval(ACTIVE, user_id, today)
 
 
 async def user_delete(tx: Tx, user_id: str) -> None:

@@ -10,6 +10,8 @@ from login_settings import later
 
 from skybus.errors import Unauthorized
 from skybus.identity import Identity, Tokens
+from skybus.identity.login import MoreNeeded
+from skybus.identity.users import LOGIN_BY_ID
 from skybus.store import Store
 from support.front import Answer
 
@@ -108,6 +110,20 @@ async def test_what_a_delegation_limits_goes_into_no_receipt(cloud: Cloud) -> No
     answer = await show(cloud, credential)
     assert answer.status == 401
     assert "Openstack-Auth-Receipt" not in answer.headers
+
+
+async def test_who_came_by_an_identity_provider_goes_into_no_receipt(cloud: Cloud) -> None:
+    user = await cloud.made("user", password=PASSWORD)
+    proven = await cloud.identity.login.prove(by_password(user))
+    await demand(cloud, user, RULES)
+    row = await cloud.identity.store.fetchrow(LOGIN_BY_ID, user["id"])
+    proven.user = row
+    with pytest.raises(MoreNeeded):
+        cloud.identity.login._demand_factors(proven)
+    proven.federation = ("provider", "openid")
+    with pytest.raises(Unauthorized) as refused:
+        cloud.identity.login._demand_factors(proven)
+    assert not isinstance(refused.value, MoreNeeded)
 
 
 async def test_a_receipt_is_good_for_its_user_for_minutes_and_on_any_gateway(cloud: Cloud, store: Store) -> None:
