@@ -99,6 +99,13 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     limit_model: Literal["flat", "strict_two_level"] = "flat"
     """Whether limits of domains bind those of their projects: Keystone's [unified_limit] enforcement_model."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what would let tokens outlive their revocations, or nobody in."""
+        if not 1 <= self.token_seconds <= 172_800:
+            raise ValueError("token_seconds must be 1 to 172800: revocations are kept no longer")
+        if not 1 <= self.revocation_trust_seconds <= 300:
+            raise ValueError("revocation_trust_seconds must be 1 to 300")
+
     @property
     def url(self) -> str:
         """Base URL without a slash at its end."""
