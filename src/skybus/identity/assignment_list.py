@@ -25,7 +25,8 @@ JOINS = """
 """
 DIRECT = SELECT + "  FROM identity.assignment a" + JOINS
 
-# $1 is the one user whom it is about, or null: all others are left out before anything is worked out.
+# $1 is the one user, and $2 the one domain, that it is about, or null: all others are left out before anything is
+# worked out. Roles are inherited within a domain.
 # Groups become their members, inherited roles go down to the projects, implied roles stand beside their prior ones.
 EFFECTIVE = (
     """
@@ -34,6 +35,7 @@ WITH RECURSIVE persons AS (
       FROM identity.assignment a LEFT JOIN identity.belonging m ON m.group_id = a.group_id
      WHERE (a.user_id IS NOT NULL OR m.user_id IS NOT NULL)
        AND ($1::text IS NULL OR COALESCE(a.user_id, m.user_id) = $1)
+       AND ($2::text IS NULL OR a.target_id IN (SELECT id FROM identity.project WHERE id = $2 OR domain_id = $2))
 ), below (top, id) AS (
     SELECT p.parent_id, p.id FROM identity.project p
      WHERE p.parent_id IN (SELECT target_id FROM persons WHERE inherited)
@@ -72,10 +74,10 @@ async def direct_assignments(db: Any, where: Where) -> list[Row]:
     return list(await db.fetch(" ".join((DIRECT, where.sql, TAIL)), *where.args))
 
 
-def effective_where(user_id: str | None) -> Where:
-    """The beginning of a `where` for `effective_assignments`: of one user, or of all."""
+def effective_where(user_id: str | None, domain_id: str | None) -> Where:
+    """The beginning of a `where` for `effective_assignments`: of one user or of all, in one domain or everywhere."""
     where = Where()
-    where.args.append(user_id)
+    where.args += [user_id, domain_id]
     # A role of one domain stands in no token; only what it implies does.
     where.add("r.domain_id IS NULL")
     return where

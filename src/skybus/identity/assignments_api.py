@@ -32,7 +32,7 @@ async def list_assignments(call: Call) -> Reply:
     tree, effective, names = (_asked(call, name) for name in ("include_subtree", "effective", "include_names"))
     await _permit(call, tree)
     _refuse_contradictions(call, effective)
-    where = effective_where(_given(call, "user.id")) if effective else Where()
+    where = effective_where(_given(call, "user.id"), await _domain_of(call)) if effective else Where()
     if call.caller.domain_id is not None:
         where.add("COALESCE(t.domain_id, t.id) = {}", call.caller.domain_id)
     _filter(call, where, effective=effective, tree=tree)
@@ -66,6 +66,15 @@ async def _permit(call: Call, tree: bool) -> None:
     call.require("identity:list_role_assignments_for_tree", **project_target(project))
     if project is None:
         raise missing("project", root)
+
+
+async def _domain_of(call: Call) -> str | None:
+    """The one domain that the answer can be about, or None."""
+    project_id = _given(call, "scope.project.id")
+    if call.caller.domain_id is not None or project_id is None:
+        return call.caller.domain_id or _given(call, "scope.domain.id")
+    project = await projects.project_find(call.store, project_id)
+    return str(project["domain_id"]) if project is not None else ""
 
 
 def _refuse_contradictions(call: Call, effective: bool) -> None:
