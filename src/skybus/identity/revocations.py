@@ -13,11 +13,14 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import structlog
 
 from skybus import clock
 from skybus.identity.claims import Claims
 from skybus.messages.identity import Revocation, TokensRevoked
 from skybus.store import Tx
+
+log = structlog.get_logger()
 
 CHANNEL = "skybus_identity"
 """Notified by every transaction that revokes or changes identity: its commit wakes all gateway processes, whatever the
@@ -41,6 +44,9 @@ SELECT revision, audit_id, user_id, target, domain_id, role, delegation_id, expi
 KEEP = timedelta(days=4)
 """Longer than any token lives and can be looked at after its end (`allow_expired`), so that a longer token_seconds in
 another process cannot outlive a revocation."""
+MOST = 500_000
+"""Revocations in memory, some 160 MB. Beyond that all tokens that are older than the newest of them die: who makes
+revocations by the thousand may cost others a login, and no gateway its memory."""
 FIELDS = ("audit_id", "user_id", "target", "domain_id", "role", "delegation_id")
 _Key = tuple[str | None, ...]
 
@@ -67,15 +73,18 @@ async def revocations_forget(tx: Tx) -> None:
 
 
 class Revocations:
-    """Every revocation that can still matter, in memory."""
+    """Every revocation that can still matter, in memory; at most `most` of them are told apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self.most = most
         self.generation = 0
         """Grows with every revocation that is learnt: what was checked at this generation needs no new check."""
         self._marks: dict[_Key, tuple[int, float]] = {}
         self._shapes: set[tuple[bool, ...]] = set()
         self.confirmed_at = float("-inf")
         """Monotonic time of the last look at the table: every revocation that had committed by then is known."""
+        self._floor = 0
+        """Every token of a lower revision is dead."""
         self._looked_up_to = 0
         self._pruned_at = clock.now().timestamp()
 
@@ -121,6 +130,9 @@ class Revocations:
 
     def covers(self, claims: Claims) -> bool:
         """Whether the token that says `claims` has been revoked."""
+        # Those by which hosts read images have no revision, and no user whose rights could be lost.
+        if claims.revision < self._floor and claims.image_id is None:
+            return True
         return any(self._hit(key, claims.revision) for shape in self._shapes for key in _keys(claims, shape))
 
     def _hit(self, key: _Key, revision: int) -> bool:
@@ -130,9 +142,15 @@ class Revocations:
 
     def _prune(self) -> None:
         now = clock.now().timestamp()
-        if now - self._pruned_at > 60:
+        if now - self._pruned_at > 60 or len(self._marks) > self.most:
             self._pruned_at = now
             self._marks = {key: mark for key, mark in self._marks.items() if mark[1] > now}
+        if len(self._marks) > self.most:
+            log.warning("revocations_too_many", count=len(self._marks))
+            self._floor = max(revision for revision, _ in self._marks.values())
+            self._marks.clear()
+            self._shapes.clear()
+            self.generation += 1
 
 
 def _keys(claims: Claims, shape: tuple[bool, ...]) -> list[_Key]:

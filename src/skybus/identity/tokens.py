@@ -38,7 +38,7 @@ class Tokens:
         self, keys: Keys, revocations: Revocations | None = None, *, seconds: int = 3600, remembered: int = 5_000
     ) -> None:
         self.keys = keys
-        self.revocations = revocations or Revocations()
+        self.revocations = revocations if revocations is not None else Revocations()
         self.seconds = seconds
         self.watch: RevocationWatch | None = None
         """What keeps the revocations true, in a process that answers others."""

@@ -69,6 +69,34 @@ async def test_keys_rotate_without_a_failed_request(keys: Keys) -> None:
         await late.authenticate(old)
 
 
+def test_more_revocations_than_memory_has_room_for_end_all_older_tokens_and_no_newer_one(keys: Keys) -> None:
+    """Security class 16."""
+    tokens = Tokens(keys, Revocations(most=100))
+    older, newer = (tokens.claims(issue(tokens, revision)) for revision in (5, 200))
+    image = tokens.claims(tokens.issue_image_token("i"))
+    ends = clock.now() + timedelta(hours=1)
+    for revision in range(6, 106):
+        tokens.revocations.apply([Revocation(revision=revision, expires_at=ends, audit_id=f"another-{revision}")])
+    assert not tokens.revocations.covers(older)
+    tokens.revocations.apply([Revocation(revision=106, expires_at=ends, audit_id="one-too-many")])
+    assert len(tokens.revocations) == 0
+    assert tokens.revocations.covers(older)
+    assert not tokens.revocations.covers(newer)
+    assert not tokens.revocations.covers(image)
+    tokens.revocations.apply([Revocation(revision=201, expires_at=ends, user_id="u")])
+    assert tokens.revocations.covers(newer)
+
+
+def test_what_has_expired_makes_room_first(keys: Keys) -> None:
+    tokens = Tokens(keys, Revocations(most=10))
+    token = tokens.claims(issue(tokens, 5))
+    gone, ends = clock.now() - timedelta(seconds=1), clock.now() + timedelta(hours=1)
+    tokens.revocations.apply([Revocation(revision=6, expires_at=gone, audit_id=f"old-{n}") for n in range(10)])
+    tokens.revocations.apply([Revocation(revision=7, expires_at=ends, audit_id=f"new-{n}") for n in range(10)])
+    assert len(tokens.revocations) == 10
+    assert not tokens.revocations.covers(token)
+
+
 @pytest.mark.parametrize(
     ("match", "covered"),
     [
@@ -142,6 +170,9 @@ def test_every_route_says_who_may_and_what_it_takes() -> None:
         "/v3",
         "/v3/auth/tokens",
         "/v3/users/{user_id}/password",
+        "/v3/OS-OAUTH1/request_token",
+        "/v3/OS-OAUTH1/access_token",
+        "/v3/OS-FEDERATION/identity_providers/{idp_id}/protocols/{protocol_id}/auth",
     }
 
 
