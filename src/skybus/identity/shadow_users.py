@@ -97,7 +97,8 @@ async def _user(
         await tx.execute(LINK, provider_id, protocol_id, unique_id, user_id)
         if row is None:
             return user_id
-    await _update(tx, row, name, provider_id, asked)
+    own_id = shadow_id(provider_id, row["domain_id"], unique_id)
+    await _update(tx, row, own_id, name, provider_id, asked)
     return str(row["user_id"])
 
 
@@ -107,8 +108,11 @@ async def _insert(tx: Tx, user_id: str, domain_id: str, name: str, asked: Mappin
     tx.publish(UserCreated(user_id=user_id, domain_id=domain_id, name=name), project_id="")
 
 
-async def _update(tx: Tx, row: Row, name: str, provider_id: str, asked: Mapping[str, Any]) -> None:
+async def _update(tx: Tx, row: Row, own_id: str, name: str, provider_id: str, asked: Mapping[str, Any]) -> None:
     user_id, extra = row["user_id"], dict(row["extra"])
+    if user_id != own_id:
+        # One of ours, whom an administrator linked: the provider has no say in what it is called.
+        return
     if asked.get("email"):
         extra["email"] = asked["email"]
     if row["name"] != name:

@@ -13,6 +13,7 @@ from skybus.http.routes import NO_BODY, PUBLIC, Route
 from skybus.http.times import parse
 from skybus.identity import users
 from skybus.identity.assignments import projects_of
+from skybus.identity.federation_links import links_filter, links_permit, links_set, links_view, membership_expiries
 from skybus.identity.groups import LIST as GROUP_LIST
 from skybus.identity.groups import group_view
 from skybus.identity.password_rows import password_history, password_set
@@ -54,6 +55,7 @@ async def list_users(call: Call) -> Reply:
     if "domain_id" in call.query:
         where.add("u.domain_id = {}", query_text(call, "domain_id"))
     await call.service("identity").ldap.listed_users(domain_of_list(call), call.query, where)
+    links_filter(call, where)
     text_filter(call, where, "name", "u.name")
     flag_filter(call, where, "enabled", "u.enabled")
     expiry_filter(call, where)
@@ -94,6 +96,9 @@ async def create_user(call: Call) -> Reply:
     hashed = await _hashed(call, asked)
     async with change(call) as tx:
         row = await users.user_insert(tx, asked, domain_id, hashed, call.service("identity").compliance)
+        if asked.get("federated"):
+            await links_permit(call, domain_id, asked["federated"])
+            await links_set(tx, row["id"], asked["federated"])
     return _shown(call, row, 201)
 
 
@@ -109,7 +114,10 @@ async def _hashed(call: Call, asked: dict[str, Any]) -> str | None:
 async def show_user(call: Call) -> Reply:
     """`GET /users/{user_id}`."""
     user = await permitted_user(call, "identity:get_user")
-    return _shown(call, await call.service("identity").ldap.current_user(user))
+    user = await call.service("identity").ldap.current_user(user)
+    links = await links_view(call.store, user["id"])
+    shown = view_for(call)(user, call.base + "/v3")
+    return Reply({"user": {**shown, "federated": links} if links else shown})
 
 
 async def update_user(call: Call) -> Reply:
@@ -121,6 +129,9 @@ async def update_user(call: Call) -> Reply:
     rules = call.service("identity").compliance
     async with change(call) as tx:
         row = await users.user_update(tx, user["id"], asked, hashed, call.caller.user_id, rules)
+        if "federated" in asked:
+            await links_permit(call, row["domain_id"], asked["federated"])
+            await links_set(tx, row["id"], asked["federated"])
     return _shown(call, row)
 
 
@@ -170,12 +181,13 @@ async def list_user_groups(call: Call) -> Reply:
     """`GET /users/{user_id}/groups`."""
     user = await permitted_user(call, "identity:list_groups_for_user")
     await call.service("identity").ldap.current_groups(user)
+    ends = await membership_expiries(call.store, user["id"])
     where = Where()
     where.add("g.id IN (SELECT group_id FROM identity.belonging WHERE user_id = {})", user["id"])
     text_filter(call, where, "name", "g.name")
 
     def view(row: Any, base: str) -> dict[str, Any]:
-        return {**group_view(row, base), "membership_expires_at": None}
+        return {**group_view(row, base), "membership_expires_at": ends.get(row["id"])}
 
     return await listing(call, "groups", GROUP_LIST, where, view, "g.id")
 

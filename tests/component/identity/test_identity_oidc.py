@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -282,9 +283,67 @@ async def test_keys_may_change_while_nobody_looks(cloud: Cloud, tmp_path: Any) -
         people.openid = after
         known = cloud.identity.openid.by_issuer[after.issuer]
         token = await after.by_password("alice")
-        assert (await people.come(token)).status == 401  # asked a moment ago: patience
+        known._known_at = known._asked_at = time.monotonic()  # asked a moment ago: patience
+        assert (await people.come(token)).status == 401
         known._known_at -= 11
         known._asked_at -= 11
         assert (await people.come(token)).status == 201
         assert (await people.come(first)).status == 401
     await cloud.identity.openid.close()
+
+
+async def test_an_administrator_may_say_beforehand_who_somebody_is(people: Believing) -> None:
+    cloud = people.cloud
+    links = [{"idp_id": "people", "protocols": [{"protocol_id": "openid", "unique_id": "alice"}]}]
+    made = await cloud.made("user", name="a-of-ours", federated=links)
+    assert (await cloud.call("GET", f"/users/{made['id']}")).body["user"]["federated"] == links
+    token = (await people.alice()).body["token"]
+    assert (token["user"]["id"], token["user"]["name"]) == (made["id"], "a-of-ours")
+    assert token["user"]["OS-FEDERATION"]["identity_provider"] == {"id": "people"}
+    for query in ("idp_id=people", "unique_id=alice", "idp_id=people&protocol_id=openid&unique_id=alice"):
+        found = (await cloud.call("GET", f"/users?{query}")).body["users"]
+        assert [one["id"] for one in found] == [made["id"]], query
+    assert (await cloud.call("GET", "/users?unique_id=bob")).body["users"] == []
+    twice = {"user": {"name": "other", "federated": links}}
+    assert (await cloud.call("POST", "/users", twice)).status == 409
+    unknown = [{"idp_id": "people", "protocols": [{"protocol_id": "saml", "unique_id": "x"}]}]
+    assert (await cloud.call("PATCH", f"/users/{made['id']}", {"user": {"federated": unknown}})).status == 400
+    worked = (await people.alice()).headers["X-Subject-Token"]
+    assert (await cloud.call("PATCH", f"/users/{made['id']}", {"user": {"federated": []}})).status == 200
+    assert not await cloud.works(worked)
+    assert (await people.alice()).body["token"]["user"]["id"] != made["id"]
+
+
+async def test_who_rules_in_one_domain_says_nothing_of_anothers_provider(people: Believing) -> None:
+    """Security class 14."""
+    cloud = people.cloud
+    domain = await cloud.made("domain")
+    boss = await cloud.made("user", password=PASSWORD, domain_id=domain["id"])
+    await cloud.call("PUT", f"/domains/{domain['id']}/users/{boss['id']}/roles/{cloud.roles['manager']}")
+    token = await cloud.token(boss["id"], scope={"domain": {"id": domain["id"]}})
+    links = [{"idp_id": "people", "protocols": [{"protocol_id": "openid", "unique_id": "alice"}]}]
+    body = {"user": {"name": "trap", "federated": links}}
+    assert (await cloud.call("POST", "/users", body, token=token)).status == 403
+    plain = await cloud.call("POST", "/users", {"user": {"name": "plain"}}, token=token)
+    path = f"/users/{plain.body['user']['id']}"
+    assert (await cloud.call("PATCH", path, {"user": {"federated": links}}, token=token)).status == 403
+    assert (await cloud.call("GET", "/users?unique_id=alice")).body["users"] == []
+
+
+async def test_a_providers_word_is_one_method_among_those_that_a_user_of_ours_must_show(people: Believing) -> None:
+    cloud = people.cloud
+    rules = {"multi_factor_auth_enabled": True, "multi_factor_auth_rules": [["password", "totp"]]}
+    alice = await cloud.made("user", name="alice", password=PASSWORD, options=rules)
+    local = {"user": {"id": alice["id"], "type": "local"}}
+    await people.rules({"local": [local], "remote": [{"type": "OIDC-sub"}]})
+    assert (await people.come(await people.openid.by_password("alice"))).status == 401
+    await cloud.call("PATCH", f"/users/{alice['id']}", {"user": {"options": {"multi_factor_auth_enabled": False}}})
+    assert (await people.alice()).body["token"]["user"]["id"] == alice["id"]
+
+
+async def test_the_end_of_a_membership_is_shown(people: Believing) -> None:
+    group, _ = await _engineers(people.cloud)
+    user_id = (await people.alice()).body["token"]["user"]["id"]
+    mine = (await people.cloud.call("GET", f"/users/{user_id}/groups")).body["groups"]
+    assert [one["id"] for one in mine] == [group["id"]]
+    assert mine[0]["membership_expires_at"].endswith("Z")
