@@ -9,8 +9,6 @@ from typing import Any
 import msgspec
 
 from skybus.http.times import micros, micros_z
-from skybus.identity.application_credentials import credential_find
-from skybus.identity.catalog import catalog_view
 from skybus.identity.claims import Claims
 from skybus.identity.delegations import Kind
 from skybus.identity.directory import Directory
