@@ -22,6 +22,7 @@ PERSONAS = {
     "owner": "member of the project, and who owns what belongs to a user there",
     "reader": "reader on the owner's project",
     "other": "member of another project",
+    "foreign": "manager on another domain",
     "none": "no token",
     "expired": "an administrator's token of yesterday",
 }
@@ -30,11 +31,11 @@ SHUT = "shut"
 """The last column: the system's administrator, while an operator's policy.yaml says "!" to every rule there is."""
 
 
-async def _scoped(cloud: OwnedCloud, grant: str, scope: dict[str, Any]) -> str:
-    """A token of a new user with the role admin on something."""
+async def _scoped(cloud: OwnedCloud, grant: str, scope: dict[str, Any], role: str = "admin") -> str:
+    """A token of a new user with a role on something."""
     made = await cloud.call("POST", "/identity/v3/users", {"user": {"name": new_hex_id(), "password": PASSWORD}})
     user_id = made["user"]["id"]
-    await cloud.call("PUT", f"/identity/v3/{grant}/users/{user_id}/roles/{cloud.roles['admin']}", status=204)
+    await cloud.call("PUT", f"/identity/v3/{grant}/users/{user_id}/roles/{cloud.roles[role]}", status=204)
     identity = {"methods": ["password"], "password": {"user": {"id": user_id, "password": PASSWORD}}}
     body = {"auth": {"identity": identity, "scope": scope}}
     answer = await cloud.client.call("POST", "/identity/v3/auth/tokens", body, token=None)
@@ -49,6 +50,8 @@ async def tokens(cloud: OwnedCloud) -> dict[str, str | None]:
     found["other"] = cloud.tokens["stranger"]
     found["system"] = found[SHUT] = await _scoped(cloud, "system", {"system": {"all": True}})
     found["domain"] = await _scoped(cloud, "domains/default", {"domain": {"id": "default"}})
+    elsewhere = cloud.spare["domain"]
+    found["foreign"] = await _scoped(cloud, f"domains/{elsewhere}", {"domain": {"id": elsewhere}}, "manager")
     for role in ("admin", "manager"):
         _, found[role] = await cloud.user(project, role)
     return found

@@ -19,7 +19,7 @@ from personas import PERSONAS, SHUT, dry_cloud
 
 from skybus.http.routes import PUBLIC, Api, Route
 from support.campaign import ROUTES, private_parts
-from support.hostile import ask, send
+from support.hostile import PRIVATE, ask, send
 from support.owned_cloud import OwnedCloud
 
 GOLDEN = Path(__file__).parent / "matrix.txt"
@@ -68,6 +68,10 @@ class Matrix:
         self.answers: dict[tuple[str, str], Asked] = {}
         self.audited: dict[str, list[str]] = {}
         self.private: set[str] = set()
+        self.shown: list[str] = []
+        """What a manager of another domain was shown of the owner's in lists."""
+        self.seen: list[str] = []
+        """What an administrator was."""
 
     def status(self, persona: str, api: Api, route: Route) -> int:
         return self.answers[persona, name_of(api, route)].status
@@ -99,6 +103,8 @@ async def matrix(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Matr
         made.audited = store.audited
         for persona in PERSONAS:
             await _ask_all(made, cloud, persona, tokens[persona])
+        made.shown = await _shown(cloud, tokens["foreign"])
+        made.seen = await _shown(cloud, tokens["system"])
         policy = cloud.client.dispatcher.policy
         rules = [name for name in policy.defaults if name not in ("identity:any_caller", PUBLIC)]
         policy.override(dict.fromkeys(rules, "!"))
@@ -120,6 +126,35 @@ async def _ask_all(made: Matrix, cloud: OwnedCloud, persona: str, token: str | N
     async with asyncio.TaskGroup() as group:
         for api, route in ROUTES:
             group.create_task(one(api, route))
+
+
+async def _shown(cloud: OwnedCloud, token: str | None) -> list[str]:
+    """What of the owner's is in the lists that somebody gets, with filters that ask for it."""
+    owned = cloud.owned
+    private = [owned[name] for name in PRIVATE if name in owned and owned[name] != cloud.spare.get(name)]
+    queries = ("", "?domain_id=default", f"?scope.project.id={owned['project']}&include_names=1", "?name__contains=e")
+    queries += (
+        "?scope.domain.id=default&effective",
+        f"?user.id={owned['user']}",
+        f"?parent_id=default&user_id={owned['user']}",
+    )
+    found = []
+    for api, route in ROUTES:
+        if route.method != "GET" or "{" in route.path or route.path.endswith(("/stream", "/auth/tokens")):
+            continue
+        for query in queries if api.name == "identity" else queries[:1]:
+            answer = await send(cloud.client, ask(api, route, owned, query=query), token)
+            text = answer.data.decode(errors="replace").replace(query[1:], "")
+            if answer.status < 300 and any(one in text for one in private):
+                found.append(f"{name_of(api, route)}{query}")
+    return found
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_manager_of_another_domain_is_shown_nothing_of_this_one(matrix: Matrix) -> None:
+    """Security class 14."""
+    assert matrix.shown == []
+    assert len(matrix.seen) > 10, "the look finds what there is"
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -151,13 +186,14 @@ async def test_nothing_but_public_routes_is_open_to_those_without_a_good_token(m
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_what_is_one_projects_is_no_others(matrix: Matrix) -> None:
+async def test_what_is_one_projects_or_domains_is_no_others(matrix: Matrix) -> None:
     """Security class 14."""
     wrong = [
-        (name_of(api, route), matrix.status("other", api, route))
+        (name_of(api, route), persona, matrix.status(persona, api, route))
         for api, route in ROUTES
+        for persona in ("other", "foreign")
         if route.policy != PUBLIC and name_of(api, route) in matrix.private and route.path not in OPEN
-        if matrix.status("other", api, route) not in (400, 403, 404)
+        if matrix.status(persona, api, route) not in (400, 403, 404)
     ]
     assert wrong == []
 
