@@ -23,6 +23,9 @@ View = Callable[[Any, str], dict[str, Any]]
 MOST = 10_000
 """Rows of one page; clients of Keystone expect all, and follow `next` when there are more."""
 
+MOST_EXTRA = 64
+LONGEST_EXTRA = 131_072
+
 _ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _COMPARISONS = {
     "equals": ("{} = {{}}", "{}"),
@@ -73,8 +76,14 @@ def _refuse_nul(value: Any) -> None:
 def extra_of(
     asked: Mapping[str, Any], known: frozenset[str], before: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The attributes that Keystone keeps without knowing them, changed by `asked`."""
-    return {**(before or {}), **{key: value for key, value in asked.items() if key not in known}}
+    """The attributes that Keystone keeps without knowing them, changed by `asked`.
+
+    Raises BadRequest for more than 64 of them or 128 KiB: change by change they would grow for ever.
+    """
+    extra = {**(before or {}), **{key: value for key, value in asked.items() if key not in known}}
+    if len(extra) > MOST_EXTRA or len(msgspec.json.encode(extra)) > LONGEST_EXTRA:
+        raise BadRequest(f"A resource has at most {MOST_EXTRA} attributes of its own, of {LONGEST_EXTRA} bytes in all.")
+    return extra
 
 
 def flag(text: str) -> bool:

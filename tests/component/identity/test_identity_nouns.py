@@ -61,6 +61,22 @@ async def test_bad_attributes_are_refused(cloud: Cloud) -> None:
             assert answer.status == 400, (noun, body)
 
 
+async def test_attributes_that_nobody_knows_are_kept_and_do_not_grow_without_end(cloud: Cloud) -> None:
+    """Security class 16."""
+    for noun in ("user", "project", "domain", "group", "role", "service"):
+        made = await cloud.made(noun, colour="red", **({"type": "x"} if noun == "service" else {}))
+        path = f"/{noun}s/{made['id']}"
+        assert made["colour"] == "red"
+        statuses = []
+        for turn in range(3):
+            more = {f"key-{turn}-{number}": number for number in range(30)}
+            statuses.append((await cloud.call("PATCH", path, {noun: more})).status)
+        assert statuses == [200, 200, 400], noun
+        full = [(await cloud.call("PATCH", path, {noun: {f"key-0-{turn}": "x" * 60_000}})).status for turn in range(3)]
+        assert full == [200, 200, 400], noun
+        assert (await cloud.call("GET", path)).body[noun]["colour"] == "red"
+
+
 async def test_a_bad_id_is_not_found(cloud: Cloud) -> None:
     for noun in ("user", "project", "domain", "group", "role", "service", "endpoint", "region"):
         for bad in ("..%2f..", "x" * 300, "%F0%9F%92%A9", "'--", "0" * 32):
