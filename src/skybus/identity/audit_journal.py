@@ -33,6 +33,8 @@ MORE_NEEDED = "identity.more-methods-needed"
 
 AUTHENTICATE = "identity.authenticate"
 DENIED = "identity.denied"
+REFUSALS = (401, 403, 404)
+"""What a login that fails ends in: who shows nothing good, asks for what it may not, or shows a dead token."""
 _ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _Key = tuple[Any, ...]
 
@@ -102,7 +104,7 @@ def witness(call: Call, response: web.StreamResponse | None, error: CloudError |
     event = None
     if error is None and response is not None and "X-Subject-Token" in response.headers:
         event = _login(call, response.headers["X-Subject-Token"])
-    elif call.route.policy == PUBLIC and _status(response, error) == 401:
+    elif call.route.policy == PUBLIC and _status(response, error) in REFUSALS:
         reason = error.code if error is not None else MORE_NEEDED
         event = audit_event_of(call, AUTHENTICATE, "failure", ("user", None), reason=reason, said=_said(call))
     elif error is not None and error.status == 403 and not call.anonymous and call.route.method != "GET":

@@ -109,6 +109,24 @@ async def test_logins_are_kept_good_and_bad(cloud: Cloud) -> None:
     assert {one["reason"] for one in events if one["outcome"] == "failure"} == {"identity.unauthorized"}
 
 
+async def test_whatever_way_a_login_fails_it_is_kept(cloud: Cloud) -> None:
+    user, project, token = await cloud.member()
+    trustee, stranger = [await cloud.made("user", password=PASSWORD) for _ in range(2)]
+    asked = {"trustor_user_id": user["id"], "trustee_user_id": trustee["id"], "impersonation": False}
+    asked |= {"project_id": project["id"], "roles": [{"name": "member"}]}
+    trust = (await cloud.call("POST", "/OS-TRUST/trusts", {"trust": asked}, token)).body["trust"]
+    assert (await cloud.password(stranger["id"], scope={"OS-TRUST:trust": {"id": trust["id"]}})).status == 403
+    assert (await cloud.password(stranger["id"], scope={"project": {"id": project["id"]}})).status == 401
+    assert (await cloud.again("sky1.nonsense")).status == 404
+    events = await trail(cloud, "?action=identity.authenticate&outcome=failure")
+    reasons = {(event["reason"], event["initiator"]["user_id"]) for event in events}
+    assert reasons == {
+        ("policy.forbidden", stranger["id"]),
+        ("identity.unauthorized", stranger["id"]),
+        ("resource.not-found", None),
+    }
+
+
 async def test_a_login_that_needs_more_methods_is_kept_as_such(cloud: Cloud) -> None:
     options = {"multi_factor_auth_rules": [["password", "totp"]]}
     user = await cloud.made("user", password=PASSWORD, options=options)
