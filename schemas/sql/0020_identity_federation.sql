@@ -102,4 +102,4 @@ CREATE TABLE identity.directory_entry (
     checked_at timestamptz NOT NULL,
     UNIQUE (domain_id, kind, local_id)
 );
-CREATE INDEX directory_entry_used ON identity.directory_entry (checked_at) WHERE used_at IS NOT NULL AND NOT gone;
+CREATE INDEX directory_entry_checked ON identity.directory_entry (checked_at) WHERE kind = 'user' AND NOT gone;

@@ -1,4 +1,4 @@
-"""Whether those who have logged in from a directory still stand in it: asked again and again while their tokens live.
+"""Whether those who came from a directory still stand in it: asked again and again, more often while their tokens live.
 
 Every gateway process takes its share: a row that one has taken is not due again for a while. A directory that is away
 says nothing of anybody; its users' tokens live on to their end.
@@ -22,14 +22,17 @@ log = structlog.get_logger()
 
 EVERY_SECONDS = 10.0
 CHECK_SECONDS = 45.0
-"""How old a directory's word about somebody may become."""
+"""How old a directory's word may become about who has logged in by a password, while tokens of that may live."""
+IDLE_SECONDS = 900.0
+"""The same about everybody else: there are other ways in, as by an application credential, of which it is not told."""
 BATCH = 100
 DUE = """
 UPDATE identity.directory_entry SET checked_at = $1
  WHERE id IN (
     SELECT id FROM identity.directory_entry
-     WHERE used_at > $2 AND checked_at < $3 AND NOT gone AND kind = 'user' AND domain_id = ANY($4::text[])
-     ORDER BY checked_at LIMIT $5
+     WHERE kind = 'user' AND NOT gone AND domain_id = ANY($5::text[])
+       AND checked_at < $3 AND (used_at > $2 OR checked_at < $4)
+     ORDER BY checked_at LIMIT $6
        FOR UPDATE SKIP LOCKED)
 RETURNING id, domain_id, local_id
 """
@@ -59,10 +62,8 @@ class LdapWatch:
         if not ids:
             return 0
         now = clock.now()
-        used_after = now - timedelta(seconds=self.token_seconds)
-        due = await self.domains.store.fetch(
-            DUE, now, used_after, now - timedelta(seconds=self.check_seconds), ids, BATCH
-        )
+        ages = (self.token_seconds, self.check_seconds, IDLE_SECONDS)
+        due = await self.domains.store.fetch(DUE, now, *(now - timedelta(seconds=age) for age in ages), ids, BATCH)
         by_domain: dict[str, list[Any]] = {}
         for row in due:
             by_domain.setdefault(row["domain_id"], []).append(row)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
+import asyncpg
 import structlog
 
 from skybus import clock
-from skybus.errors import Unauthorized
+from skybus.errors import Unauthorized, Unavailable
 from skybus.identity import projects, roles
 from skybus.identity.assignments import Grant, grant_exists, grant_insert
 from skybus.identity.mapping_rules import Mapped
@@ -104,7 +106,8 @@ async def _user(
 
 async def _insert(tx: Tx, user_id: str, domain_id: str, name: str, asked: Mapping[str, Any]) -> None:
     extra = {"email": asked["email"]} if asked.get("email") else {}
-    await tx.execute(INSERT, user_id, domain_id, name, extra, clock.now())
+    with _names_free():
+        await tx.execute(INSERT, user_id, domain_id, name, extra, clock.now())
     tx.publish(UserCreated(user_id=user_id, domain_id=domain_id, name=name), project_id="")
 
 
@@ -119,8 +122,18 @@ async def _update(tx: Tx, row: Row, own_id: str, name: str, provider_id: str, as
         name = await _free_name(tx, row["domain_id"], name, user_id, provider_id)
     changed = [key for key, old, new in (("email", row["extra"], extra), ("name", row["name"], name)) if old != new]
     if changed:
-        await tx.execute(RENAME, user_id, name, extra)
+        with _names_free():
+            await tx.execute(RENAME, user_id, name, extra)
         tx.publish(UserUpdated(user_id=user_id, enabled=True, changed=changed), project_id="")
+
+
+@contextmanager
+def _names_free() -> Iterator[None]:
+    """Raises Unavailable when somebody took the name since we looked."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise Unavailable("Another user took the name in the same moment. Please try again.") from error
 
 
 async def _free_name(tx: Tx, domain_id: str, name: str, user_id: str, provider_id: str) -> str:

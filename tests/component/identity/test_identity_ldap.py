@@ -203,6 +203,30 @@ async def test_who_is_disabled_or_gone_there_loses_its_tokens_here(people: Direc
     assert again.body["token"]["user"]["id"] == ids["bob"]
 
 
+async def test_an_application_credential_ends_with_its_owner_there(people: Directed) -> None:
+    """Security class 7, 8: nobody types a password any more, and the directory is asked all the same."""
+    cloud = people.cloud
+    alice = (await people.login("alice")).body["token"]["user"]["id"]
+    project = await _project(people, f"users/{alice}")
+    token = (await people.login("alice", scope={"project": {"id": project["id"]}})).headers["X-Subject-Token"]
+    path = f"/users/{alice}/application_credentials"
+    made = (await cloud.call("POST", path, {"application_credential": {"name": "c"}}, token=token)).body
+    shown = {name: made["application_credential"][name] for name in ("id", "secret")}
+    by_credential = {"methods": ["application_credential"], "application_credential": shown}
+    await people.directory.replace(dn_of("alice"), "employeeType", "FALSE")
+    watch = LdapWatch(cloud.identity.ldap, token_seconds=3600)
+    began = clock.now()
+    clock.use(lambda: began + timedelta(hours=2))
+    try:
+        late = await cloud.auth(by_credential)
+        assert late.status == 201
+        assert await watch.look() == 1
+        assert not await cloud.works(late.headers["X-Subject-Token"])
+        assert (await cloud.auth(by_credential)).status == 401
+    finally:
+        clock.use(None)
+
+
 async def test_a_listing_that_is_cut_short_lets_nobody_go(cloud: Cloud, tmp_path: Path) -> None:
     keys_ensure(tmp_path / "credential-keys")
     cloud.identity.login.credential_keys = CredentialKeys(tmp_path / "credential-keys")
