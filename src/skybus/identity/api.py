@@ -26,6 +26,7 @@ from skybus.identity import (
     policies_api,
     projects_api,
     registered_limits_api,
+    revoke_events_api,
     roles_api,
     trusts_api,
     users_api,
@@ -64,6 +65,7 @@ def api() -> Api:
         *registered_limits_api.ROUTES,
         *limits_api.ROUTES,
         *audit_events_api.ROUTES,
+        *revoke_events_api.ROUTES,
     ]
     routes = [ec2_tokens_api.without_signed(route) for route in routes]
     return Api(name="identity", prefix=PREFIX, routes=routes, error_body=bodies.identity, witness=witness)

@@ -69,6 +69,7 @@ RULES: dict[str, str] = {
     "identity:check_token": f"{READER} or rule:token_subject",
     "identity:validate_token": f"{READER} or rule:service_role or rule:token_subject",
     "identity:revoke_token": "rule:admin_or_token_subject",
+    "identity:list_revoke_events": "rule:service_or_admin",
     "identity:get_auth_catalog": "rule:identity:any_caller",
     "identity:get_auth_projects": "rule:identity:any_caller",
     "identity:get_auth_domains": "rule:identity:any_caller",

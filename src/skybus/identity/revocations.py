@@ -33,8 +33,8 @@ REVISION = "SELECT revision FROM identity.revision"
 FORGET = "DELETE FROM identity.revocation WHERE expires_at < $1"
 INSERT = """
 INSERT INTO identity.revocation
-       (revision, audit_id, user_id, target, domain_id, role, delegation_id, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+       (revision, audit_id, user_id, target, domain_id, role, delegation_id, expires_at, revoked_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 LOAD = """
 SELECT revision, audit_id, user_id, target, domain_id, role, delegation_id, expires_at
@@ -62,7 +62,7 @@ async def revoke(tx: Tx, *matches: dict[str, str]) -> None:
     revision = await tx.fetchval(BUMP)
     await tx.execute(FORGET, now)
     revocations = [Revocation(revision=revision, expires_at=now + KEEP, **match) for match in matches]
-    rows = [(one.revision, *(getattr(one, name) for name in FIELDS), one.expires_at) for one in revocations]
+    rows = [(one.revision, *(getattr(one, name) for name in FIELDS), one.expires_at, now) for one in revocations]
     await tx.executemany(INSERT, rows)
     tx.publish(TokensRevoked(revocations=revocations), project_id="")
 
