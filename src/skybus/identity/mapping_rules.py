@@ -25,7 +25,7 @@ EPHEMERAL, LOCAL = "ephemeral", "local"
 HONOURS_DOMAINS = ("2.0", "3.0")
 """Schema versions in which `domain` beside a user or projects is their domain unless they name one."""
 LONGEST_MATCHED = 256
-"""Characters of a value that a regular expression looks at: what is longer matches none."""
+"""Characters of a value that a regular expression looks at. What is longer is taken for what the rule keeps out."""
 _PLACE = re.compile(r"\{(\d{1,3})\}")
 
 
@@ -74,10 +74,10 @@ def requirements_met(requirements: Sequence[Mapping[str, Any]], assertion: Asser
             if not _matching(values, one["any_one_of"], regex):
                 return None
         elif "not_any_of" in one:
-            if _matching(values, one["not_any_of"], regex):
+            if _matching(values, one["not_any_of"], regex, longer=True):
                 return None
         elif "blacklist" in one:
-            bad = _matching(values, one["blacklist"], regex)
+            bad = _matching(values, one["blacklist"], regex, longer=True)
             found.append([value for value in values if value not in bad])
         elif "whitelist" in one:
             found.append(_matching(values, one["whitelist"], regex))
@@ -86,13 +86,14 @@ def requirements_met(requirements: Sequence[Mapping[str, Any]], assertion: Asser
     return found
 
 
-def _matching(values: Sequence[str], wanted: Sequence[Any], regex: bool) -> list[str]:
+def _matching(values: Sequence[str], wanted: Sequence[Any], regex: bool, *, longer: bool = False) -> list[str]:
+    """Those of `values` that are wanted. `longer` says whether one is that no expression looks at."""
     if not regex:
         return [value for value in values if value in wanted]
     return [
         value
         for value in values
-        if len(value) <= LONGEST_MATCHED and any(re.search(str(pattern), value) for pattern in wanted)
+        if (longer if len(value) > LONGEST_MATCHED else any(re.search(str(pattern), value) for pattern in wanted))
     ]
 
 

@@ -133,6 +133,19 @@ def test_a_pattern_looks_at_no_more_than_a_little_text() -> None:
         apply_rules(rules, {"name": ["a" * (LONGEST_MATCHED + 1)]})
 
 
+def test_nobody_gets_past_what_a_rule_keeps_out_by_being_long() -> None:
+    """Security class 8."""
+    long = "contractor" + "x" * LONGEST_MATCHED
+    kept_out = {"type": "kind", "not_any_of": ["^contractor"], "regex": True}
+    rules = [{"local": [{"user": {"name": "x"}}], "remote": [kept_out]}]
+    assert apply_rules(rules, {"kind": ["employee"]}).user["name"] == "x"
+    with pytest.raises(Unauthorized):
+        apply_rules(rules, {"kind": [long]})
+    listed = {"type": "groups", "blacklist": ["^contractor"], "regex": True}
+    rules = [{"local": [{"user": {"name": "x"}, "group_ids": "{0}"}], "remote": [listed]}]
+    assert apply_rules(rules, {"groups": ["staff", long]}).group_ids == ("staff",)
+
+
 @pytest.mark.parametrize(
     "pattern", ["(a+)+$", "(a*)*", "((a+)b?)*", "(a|aa)+$", "(?:x{2,}y?){3,}", "(", "[", "a" * 600, "(a{1,9})*"]
 )
