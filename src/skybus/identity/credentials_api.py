@@ -18,6 +18,8 @@ from skybus.identity.delegations import DelegationKey
 from skybus.identity.rows import body_of, change, extra_of, listing, missing, path_id, text_filter
 
 KNOWN = frozenset(("id", "user_id", "project_id", "type", "blob", "links"))
+MOST = 1000
+"""Credentials of one page: their blobs may be long."""
 MOST_EXTRA = 4096
 """Bytes of the attributes that we do not know."""
 
@@ -72,7 +74,7 @@ async def list_credentials(call: Call) -> Reply:
     def view(row: Any, base: str) -> dict[str, Any]:
         return credentials.credential_view(credentials.opened(keys, row), base)
 
-    return await listing(call, "credentials", credentials.SELECT, where, view, "c.id")
+    return await listing(call, "credentials", credentials.SELECT, where, view, "c.id", MOST)
 
 
 async def create_credential(call: Call) -> Reply:

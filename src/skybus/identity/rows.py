@@ -118,9 +118,11 @@ def flag_filter(call: Call, where: Where, name: str, column: str) -> None:
         where.add(f"{column} = {{}}", flag(call.query[name]))
 
 
-async def listing(call: Call, collection: str, select: str, where: Where, view: View, key: str) -> Reply:
-    """One page of rows, by the unique column `key`, with the links to itself and to the next."""
-    page = page_of(call, keys={"id": key}, default_sort="id", default_up=True, max_limit=MOST)
+async def listing(
+    call: Call, collection: str, select: str, where: Where, view: View, key: str, most: int = MOST
+) -> Reply:
+    """One page of at most `most` rows, by the unique column `key`, with the links to itself and to the next."""
+    page = page_of(call, keys={"id": key}, default_sort="id", default_up=True, max_limit=most)
     order = page.order({"id": key}, key)
     if page.marker is not None:
         page.after(where, order, [query_text(call, "marker")])

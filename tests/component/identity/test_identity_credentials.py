@@ -198,6 +198,18 @@ async def test_a_user_has_a_bounded_number_of_credentials(cloud: Cloud, store: S
     assert (await post(cloud, token, user_id=user["id"], type="totp", blob="x")).status == 201
 
 
+async def test_a_long_list_comes_in_pages(cloud: Cloud) -> None:
+    user, _, token = await cloud.member()
+    made = [(await post(cloud, token, user_id=user["id"], type="totp", blob="x")).body["credential"] for _ in range(3)]
+    first = (await cloud.call("GET", "/credentials?type=totp&limit=2", token=token)).body
+    assert first["credentials"] == made[:2]
+    assert first["truncated"] is True
+    path = first["links"]["next"].partition("/v3")[2]
+    second = (await cloud.call("GET", path, token=token)).body
+    assert second["credentials"] == made[2:]
+    assert second["links"]["next"] is None
+
+
 async def test_what_belongs_to_a_user_or_a_project_goes_with_it(cloud: Cloud, store: Store) -> None:
     user, project, token = await cloud.member()
     await made_ec2(cloud, user, project, token)
