@@ -123,6 +123,21 @@ async def test_a_property_is_created_shown_replaced_and_deleted(cloud: Client, s
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [(100, "100"), (1.5, "1.5"), (True, "True"), ("text", "text"), ([1, "a"], [1, "a"]), (None, None)],
+)
+async def test_a_default_is_text_whatever_the_type_as_in_glance(cloud: Client, said: Any, shown: Any) -> None:
+    plain = {"title": "P", "type": "integer"}
+    made = await ask(cloud, "POST", "/properties", {"name": "p", **plain, "default": said})
+    assert made.body.get("default") == shown
+    made = await ask(cloud, "POST", "/objects", {"name": "o", "properties": {"p": {**plain, "default": said}}})
+    assert made.body["properties"]["p"].get("default") == shown
+    whole = {"namespace": "W", "properties": {"p": {**plain, "default": said, "name": "ignored"}}}
+    made = await cloud.call("POST", "/image/v2/metadefs/namespaces", whole, token=ROOT)
+    assert made.body["properties"]["p"] == {**plain, **({} if shown is None else {"default": shown})}
+
+
 async def test_a_property_is_found_by_its_name_on_a_resource_type(cloud: Client) -> None:
     await ask(cloud, "POST", "/properties", SIZES)
     await ask(cloud, "POST", "/resource_types", {"name": "Image", "prefix": "hw_"})

@@ -12,6 +12,7 @@ from typing import Any
 from skybus import clock
 from skybus.errors import NotFound
 from skybus.http.paging import Page, Where
+from skybus.image.metadefs.definitions import definitions_of
 
 COLUMNS = "namespace, name, description, required, properties, created_at, updated_at"
 INSERT = f"""
@@ -46,7 +47,8 @@ def not_found(namespace: str, name: str) -> NotFound:
 
 
 def _values(said: Mapping[str, Any]) -> tuple[Any, ...]:
-    return said["name"], said.get("description"), said.get("required", []), said.get("properties", {})
+    properties = definitions_of(said.get("properties", {}))
+    return said["name"], said.get("description"), said.get("required", []), properties
 
 
 async def object_insert(tx: Any, namespace: str, said: Mapping[str, Any], at: datetime | None = None) -> Any | None:

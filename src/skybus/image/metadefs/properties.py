@@ -10,6 +10,7 @@ from typing import Any
 
 from skybus import clock
 from skybus.errors import NotFound
+from skybus.image.metadefs.definitions import definition_of, definitions_of
 
 COLUMNS = "namespace, name, definition, created_at, updated_at"
 INSERT = f"""
@@ -32,8 +33,8 @@ DELETE_ALL = "DELETE FROM image.metadef_property WHERE namespace = $1"
 
 
 def _split(said: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A property's name, and all else."""
-    return said["name"], {key: value for key, value in said.items() if key != "name"}
+    """A property's name and its definition."""
+    return said["name"], definition_of(said)
 
 
 async def property_insert(tx: Any, namespace: str, said: Mapping[str, Any]) -> Any | None:
@@ -44,7 +45,7 @@ async def property_insert(tx: Any, namespace: str, said: Mapping[str, Any]) -> A
 async def property_insert_all(tx: Any, namespace: str, said: Mapping[str, Mapping[str, Any]]) -> None:
     """Add the properties of a new namespace, by their names."""
     now = clock.now()
-    await tx.executemany(INSERT, [(namespace, *_split({**one, "name": name}), now) for name, one in said.items()])
+    await tx.executemany(INSERT, [(namespace, name, one, now) for name, one in definitions_of(said).items()])
 
 
 async def property_get(store: Any, namespace: str, name: str) -> Any:
