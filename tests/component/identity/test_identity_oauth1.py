@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from identity_cloud import Cloud
+from identity_cloud import PASSWORD, Cloud
 from oauth_client import AUTH, OAUTH, Consumer, form
 from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
 
@@ -168,6 +169,28 @@ async def test_a_token_of_oauth_makes_nothing_that_outlives_it(cloud: Cloud) -> 
     assert (await cloud.call("GET", consumer.own_path, token=token)).status == 403
     own = f"{consumer.own_path}/{access['oauth_token']}"
     assert (await cloud.call("DELETE", own, token=token)).status == 403
+
+
+@pytest.mark.parametrize("first", ["oauth1", "password"])
+async def test_what_is_shown_beside_an_access_token_widens_nothing(cloud: Cloud, first: str) -> None:
+    consumer = await Consumer.made(cloud)
+    access = await consumer.access("reader")
+    user = {"id": consumer.user["id"], "password": PASSWORD}
+    methods = ["oauth1", "password"] if first == "oauth1" else ["password", "oauth1"]
+    identity = {"methods": methods, "oauth1": {}, "password": {"user": user}}
+    for scope, status in ((None, 201), ({"system": {"all": True}}, 403), ("unscoped", 403)):
+        body: dict[str, Any] = {"auth": {"identity": identity}}
+        if scope is not None:
+            body["auth"]["scope"] = scope
+        answer = await consumer.post(AUTH, consumer.headers(AUTH, access), body)
+        assert answer.status == status, answer
+        if status == 201:
+            assert [role["name"] for role in answer.body["token"]["roles"]] == ["reader"]
+    # One's own password beside another's access token is nothing.
+    stranger, _, _ = await cloud.member()
+    identity["password"] = {"user": {"id": stranger["id"], "password": PASSWORD}}
+    answer = await consumer.post(AUTH, consumer.headers(AUTH, access), {"auth": {"identity": identity}})
+    assert answer.status == 401
 
 
 async def test_a_signed_request_is_answered_once(cloud: Cloud) -> None:

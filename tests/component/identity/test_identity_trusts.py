@@ -392,6 +392,18 @@ async def test_a_trustor_makes_a_bounded_number_of_trusts(cloud: Cloud, monkeypa
     assert (await asked_trust(cloud, line.token, **people, roles=[{"name": "member"}])).status == 403
 
 
+async def test_a_trusts_token_takes_back_what_it_passed_on_and_no_other_trust_of_the_trustor(cloud: Cloud) -> None:
+    line = await Line.made(cloud, impersonation=True, allow_redelegation=True)
+    people = {"trustor_user_id": line.user["id"], "trustee_user_id": cloud.admin_id, "project_id": line.project["id"]}
+    other = await asked_trust(cloud, line.token, **people, roles=[{"name": "member"}])
+    _, below = await line.passed_on()
+    token = await line.token_of()
+    for trust, status in ((other.body["trust"], 403), (below, 204), (line.trust, 204)):
+        assert (await cloud.call("DELETE", f"{TRUSTS}/{trust['id']}", token=token)).status == status
+    assert not await cloud.works(token)
+    assert (await cloud.call("DELETE", f"{TRUSTS}/{other.body['trust']['id']}", token=line.token)).status == 204
+
+
 async def test_deleting_a_trust_leaves_the_one_above_it(cloud: Cloud) -> None:
     line = await Line.made(cloud, impersonation=True, allow_redelegation=True)
     following, trust = await line.passed_on()
