@@ -162,8 +162,11 @@ async def show_trust(call: Call) -> Reply:
 
 
 async def delete_trust(call: Call) -> Reply:
-    """`DELETE /OS-TRUST/trusts/{trust_id}`. A trust's own token, which may name the trustor, gives up that trust or takes
-    back what was passed on from it, and touches none of the trustor's others."""
+    """`DELETE /OS-TRUST/trusts/{trust_id}`.
+
+    A trust's own token, which may name the trustor, gives up that trust or takes back what was passed on from it, and
+    touches none of the trustor's others.
+    """
     row = await _permitted(call, "delete_trust", unusable_too=True)
     key = call.service("tokens").claims(call.caller.token).delegation
     if key is not None and key.id not in (row["id"], row["redelegated_trust_id"]):
