@@ -34,7 +34,7 @@ def _flat(claims: Mapping[str, Any], before: str, depth: int) -> Iterator[tuple[
         if isinstance(value, Mapping):
             if depth < DEEPEST:
                 yield from _flat(value, f"{before}{name}.", depth + 1)
-        else:
+        elif _is_unicode(name):
             yield f"{before}{name}", value
 
 
@@ -48,6 +48,11 @@ def _text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    if isinstance(value, str) and 0 < len(value) <= LONGEST_VALUE and "\x00" not in value:
+    if isinstance(value, str) and 0 < len(value) <= LONGEST_VALUE and "\x00" not in value and _is_unicode(value):
         return value
     return None
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether no half of a character is in it, which JSON can say and nobody can keep."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)

@@ -66,7 +66,10 @@ class ProviderHttp:
 
     def _check(self, url: str) -> None:
         """Raises Unavailable for a URL that leads elsewhere: a provider's documents may name only its own hosts."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise Unavailable("The identity provider names an address that is none.") from None
         if parts.scheme not in ("https", "http") or parts.netloc not in self.hosts or parts.username is not None:
             raise Unavailable("The identity provider names an address outside of its configured hosts.")
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):

@@ -92,7 +92,7 @@ class Provider:
         if said.get("iss", self.issuer) != self.issuer:
             raise TokenRefused("somebody else issued it")
         listed = said.get("aud", [] if self.settings.audience else self.audience)
-        if not set(listed if isinstance(listed, list) else [listed]) & set(self.audience):
+        if not any(one in self.audience for one in (listed if isinstance(listed, list) else [listed])):
             raise TokenRefused("it is meant for somebody else")
         if not isinstance(said.get("sub", said.get("client_id")), str):
             raise TokenRefused("it names nobody")
