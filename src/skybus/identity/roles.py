@@ -45,6 +45,17 @@ WITH RECURSIVE below (id) AS (
 )
 SELECT r.name FROM identity.role r JOIN below b ON b.id = r.id WHERE r.domain_id IS NULL
 """
+CROWD = 1000
+# Whoever has a role of one domain, by roles of domains that imply it, too.
+HOLDERS = f"""
+WITH RECURSIVE above (id) AS (
+    SELECT $1::text UNION SELECT i.prior_id FROM identity.implied_role i JOIN above a ON i.implied_id = a.id
+)
+SELECT DISTINCT COALESCE(a.user_id, m.user_id) AS user_id
+  FROM identity.assignment a LEFT JOIN identity.belonging m ON m.group_id = a.group_id
+ WHERE a.role_id IN (SELECT id FROM above) AND COALESCE(a.user_id, m.user_id) IS NOT NULL
+ LIMIT {CROWD + 1}
+"""
 DELEGATIONS_BELOW = """
 WITH RECURSIVE below (id) AS (
     SELECT $1::text UNION SELECT i.implied_id FROM identity.implied_role i JOIN below b ON i.prior_id = b.id
@@ -171,13 +182,17 @@ async def role_delete(tx: Tx, role_id: str) -> None:
 
 async def _tokens_made_by(tx: Tx, role: Row) -> list[dict[str, str]]:
     """What the tokens match that were made by `role`: its own name, for a token carries its roles beside what they
-    imply, or, for a role of one domain, which stands in no token, the names of what it implies. A delegation may have
-    passed on what the role implies without the role itself: its tokens are told by the delegation."""
-    names = [role["name"]]
-    if role["domain_id"] is not None:
-        names = [row["name"] for row in await tx.fetch(NAMES_BELOW, role["id"])]
+    imply. A delegation may have passed on what the role implies without the role itself: its tokens are told by the
+    delegation. A role of one domain stands in no token: its tokens are told by who has it, or, where that is a crowd,
+    by what it implies."""
     delegations = [row["id"] for row in await tx.fetch(DELEGATIONS_BELOW, role["id"])]
-    return [*({"role": name} for name in names), *({"delegation_id": one} for one in delegations)]
+    matches = [{"delegation_id": one} for one in delegations]
+    if role["domain_id"] is None:
+        return [{"role": role["name"]}, *matches]
+    holders = await tx.fetch(HOLDERS, role["id"])
+    if len(holders) <= CROWD:
+        return [*matches, *({"user_id": row["user_id"]} for row in holders)]
+    return [*matches, *({"role": row["name"]} for row in await tx.fetch(NAMES_BELOW, role["id"]))]
 
 
 async def implication_insert(tx: Tx, prior_id: str, implied_id: str) -> None:

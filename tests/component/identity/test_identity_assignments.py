@@ -149,3 +149,23 @@ async def test_a_role_of_one_domain_gives_what_it_implies_and_stands_in_no_token
     token = await cloud.token(user["id"], project["id"])
     assert (await cloud.call("DELETE", f"/roles/{local['id']}")).status == 204
     assert not await cloud.works(token)
+    assert await cloud.works(cloud.admin_token), "the administrator is a reader by another role"
+
+
+async def test_the_rule_of_a_role_of_one_domain_ends_the_tokens_of_those_who_have_it(cloud: Cloud) -> None:
+    """Security class 7: by a group, and by another role of the domain."""
+    domain = await cloud.made("domain")
+    outer, inner = [await cloud.made("role", domain_id=domain["id"]) for _ in range(2)]
+    for prior, implied in ((outer["id"], inner["id"]), (inner["id"], cloud.roles["reader"])):
+        assert (await cloud.call("PUT", f"/roles/{prior}/implies/{implied}")).status == 201
+    user, group = await cloud.made("user", password=PASSWORD), await cloud.made("group")
+    project = await cloud.made("project", domain_id=domain["id"])
+    assert (await cloud.call("PUT", f"/groups/{group['id']}/users/{user['id']}")).status == 204
+    path = f"/projects/{project['id']}/groups/{group['id']}/roles/{outer['id']}"
+    assert (await cloud.call("PUT", path)).status == 204
+    token = await cloud.token(user["id"], project["id"])
+    _, _, other = await cloud.member("reader")
+    rule = f"/roles/{inner['id']}/implies/{cloud.roles['reader']}"
+    assert (await cloud.call("DELETE", rule)).status == 204
+    assert not await cloud.works(token)
+    assert await cloud.works(other)

@@ -224,3 +224,45 @@ async def test_a_project_does_not_hang_in_a_domain_that_goes_at_the_same_time(cl
         assert (late.status, gone.status) == (400, 204)
         assert tagged.status in (201, 404)
         assert await ids(cloud, f"/projects?domain_id={domain['id']}") == set()
+
+
+async def test_a_domain_goes_with_whatever_hangs_on_what_is_in_it(cloud: Cloud) -> None:
+    domain, outside = await cloud.made("domain"), await cloud.made("user", password=PASSWORD)
+    project = await cloud.made("project", domain_id=domain["id"])
+    user = await cloud.made("user", domain_id=domain["id"], password=PASSWORD, default_project_id=project["id"])
+    service = await cloud.made("service", type="thing")
+    grant = f"/projects/{project['id']}/users/{user['id']}/roles/{cloud.roles['member']}"
+    assert (await cloud.call("PUT", grant)).status == 204
+    token = await cloud.token(user["id"], project["id"])
+    rule = {"service": "compute", "method": "GET", "path": "/v2.1/servers"}
+    trust = {
+        "trustor_user_id": user["id"],
+        "trustee_user_id": outside["id"],
+        "project_id": project["id"],
+        "impersonation": False,
+        "roles": [{"name": "member"}],
+    }
+    registered = {"service_id": service["id"], "resource_name": "cores", "default_limit": 10}
+    limit = {"service_id": service["id"], "resource_name": "cores", "resource_limit": 3, "project_id": project["id"]}
+    credential = {"type": "cert", "blob": "x", "user_id": user["id"], "project_id": project["id"]}
+    credentials = f"/users/{user['id']}/application_credentials"
+    for path, body, who in (
+        (credentials, {"application_credential": {"name": "a", "access_rules": [rule]}}, token),
+        ("/OS-TRUST/trusts", {"trust": trust}, token),
+        ("/credentials", {"credential": credential}, None),
+        ("/registered_limits", {"registered_limits": [registered]}, None),
+        ("/limits", {"limits": [limit]}, None),
+    ):
+        made = await cloud.call("POST", path, body, who)
+        assert made.status == 201, made
+    scope = {"OS-TRUST:trust": {"id": (await cloud.call("GET", "/OS-TRUST/trusts")).body["trusts"][0]["id"]}}
+    trusted = await cloud.token(outside["id"], scope=scope)
+    provider = {"identity_provider": {"domain_id": domain["id"]}}
+    assert (await cloud.call("PUT", "/OS-FEDERATION/identity_providers/idp", provider)).status == 201
+    assert await cloud.works(trusted)
+    assert await patch(cloud, "domain", domain, enabled=False) == 200
+    assert not await cloud.works(trusted)
+    assert (await cloud.call("DELETE", f"/domains/{domain['id']}")).status == 204
+    assert (await cloud.call("GET", "/OS-TRUST/trusts")).body["trusts"] == []
+    assert (await cloud.call("GET", f"/credentials?user_id={user['id']}")).body["credentials"] == []
+    assert (await cloud.call("GET", "/limits")).body["limits"] == []
