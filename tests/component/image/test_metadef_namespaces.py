@@ -338,6 +338,10 @@ async def test_an_operators_rule_speaks_of_the_owner(open_cloud: Client) -> None
     assert mine.status == 200
     assert mine.body["owner"] == "p1"
     assert (await open_cloud.call("DELETE", f"{PATH}/Mine", token=BOB)).status == 403
+    planted = {"namespace": "Planted", "owner": "p2"}
+    assert (await open_cloud.call("POST", PATH, planted, token=ALICE)).status == 403
+    given = {"namespace": "Mine", "owner": "p2"}
+    assert (await open_cloud.call("PUT", f"{PATH}/Mine", given, token=ALICE)).status == 403
     assert (await open_cloud.call("DELETE", f"{PATH}/Mine", token=ALICE)).status == 204
 
 

@@ -52,10 +52,11 @@ PARTS = {
 async def create_namespace(call: Call) -> Reply:
     """POST /v2/metadefs/namespaces, with all that is to be in it."""
     refuse_read_only(call.body, READ_ONLY)
+    owner = call.body.get("owner") or call.project_id
+    call.require("add_metadef_namespace", project_id=owner)
     for part, rule in PARTS.items():
         if call.body.get(part):
-            call.require(rule, project_id=call.caller.project_id)
-    owner = call.body.get("owner") or call.project_id
+            call.require(rule, project_id=owner)
     async with call.transaction() as tx:
         made = await namespace_insert(tx, call.body, owner)
         if made is None:
@@ -129,6 +130,7 @@ async def update_namespace(call: Call) -> Reply:
     async with call.transaction() as tx:
         found = await own_namespace(call, tx, "modify_metadef_namespace")
         owner = call.body.get("owner") or call.caller.project_id or found.owner
+        call.require("modify_metadef_namespace", project_id=owner)
         changed = await namespace_update(tx, found.namespace, call.body, owner)
         if changed is None:
             raise Conflict(f"There is another metadata definition namespace called {call.body['namespace']}.")
