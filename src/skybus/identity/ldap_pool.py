@@ -17,7 +17,7 @@ from skybus.identity.ldap_settings import LdapSettings
 log = structlog.get_logger()
 
 SECONDS = 5.0
-"""Deadline of one question, with all the waiting for it."""
+"""Deadline of one question, and of the waiting for one's turn to ask it."""
 REST_SECONDS = 2.0
 """How long a directory that did not answer is left alone: meanwhile, who asks is told at once."""
 AWAY = "The directory of this domain does not answer at the moment."
@@ -42,7 +42,7 @@ class LdapPool:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection bound as the domain's own user, for a bounded time. Raises Unavailable when there is none to be
         had, or when the directory fails or dawdles meanwhile."""
-        async with self._patience(), self._turns:
+        async with self._turn(), self._patience():
             connection = self._kept() or await self._bound()
             try:
                 yield connection
@@ -54,7 +54,7 @@ class LdapPool:
     @asynccontextmanager
     async def fresh(self) -> AsyncIterator[Connection]:
         """A connection that nobody is bound on, closed afterwards. Raises Unavailable as above."""
-        async with self._patience(), self._turns:
+        async with self._turn(), self._patience():
             connection = await self._connected()
             try:
                 yield connection
@@ -62,9 +62,26 @@ class LdapPool:
                 connection.close()
 
     @asynccontextmanager
-    async def _patience(self) -> AsyncIterator[None]:
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of the few who may ask. That many want to is not the directory's fault: it is not left alone for it."""
+        self._need_awake()
+        try:
+            async with asyncio.timeout(SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Unavailable("Too many ask the directory of this domain at the moment.") from None
+        try:
+            self._need_awake()
+            yield
+        finally:
+            self._turns.release()
+
+    def _need_awake(self) -> None:
         if time.monotonic() < self._rests_until:
             raise Unavailable(AWAY)
+
+    @asynccontextmanager
+    async def _patience(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(SECONDS):
                 yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator
@@ -113,6 +114,11 @@ async def test_whoever_is_not_let_in_gets_one_and_the_same_answer(people: Direct
     ]
     assert {answer.status for answer in answers} == {401}
     assert len({answer.data for answer in answers}) == 1
+
+
+async def test_many_may_come_at_once(people: Directed) -> None:
+    answers = await asyncio.gather(*(people.login(name) for name in ("alice", "bob", "carol", "nobody") * 10))
+    assert [answer.status for answer in answers] == [201, 201, 401, 401] * 10
 
 
 INJECTIONS = [
