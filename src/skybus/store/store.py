@@ -195,11 +195,21 @@ class Store:
         except CloudError:
             raise
         except Exception as error:
-            if _is_gone(conn) or isinstance(error, _STOPPING):
+            if _is_gone(conn) or isinstance(error, _STOPPING) or not await self._give_back(conn):
                 raise Outage("The database went away meanwhile.") from error
             raise
         finally:
+            await self._give_back(conn)
+
+    async def _give_back(self, conn: Any) -> bool:
+        """Give a connection back, or twice; whether it could be. One on which a statement cannot even be cancelled, as
+        when the database stands still, is ended by the pool."""
+        try:
             await self._pool.release(conn)
+        except (TimeoutError, *_DOWN) as error:
+            log.info("session_ended", source=self.source, reason=type(error).__name__)
+            return False
+        return True
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
+import msgspec
 import pytest
 
 from skybus.config import Database
@@ -73,3 +78,35 @@ async def test_a_database_that_cannot_be_reached_is_an_outage(store: Store, unus
             await away.fetchval("SELECT 1")
     finally:
         await away.close()
+
+
+async def test_a_session_that_stands_still_is_an_outage(store: Store) -> None:
+    still = Store(msgspec.structs.replace(store.config, statement_seconds=1), "test")
+    await still.open()
+    try:
+        async with stopped(await still.fetchval("SELECT pg_backend_pid()")):
+            with pytest.raises(Outage):
+                await still.fetchval("SELECT 1")
+        assert await still.fetchval("SELECT 1") == 1
+    finally:
+        await still.close()
+
+
+async def test_a_statement_that_takes_too_long_is_no_outage(store: Store) -> None:
+    hasty = Store(msgspec.structs.replace(store.config, statement_seconds=1), "test")
+    await hasty.open()
+    try:
+        with pytest.raises(TimeoutError):
+            await hasty.fetchval("SELECT pg_sleep(30)")
+    finally:
+        await hasty.close()
+
+
+@asynccontextmanager
+async def stopped(pid: int) -> AsyncIterator[None]:
+    """The process stands still meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)

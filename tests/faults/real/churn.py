@@ -77,10 +77,10 @@ class Client:
                 else:
                     return json.loads(data) if data else None
 
-    async def status(self, service: str, kind: str, id_: str) -> str:
+    async def status(self, service: str, kind: str, id_: str, seconds: float = 60) -> str:
         """A thing's status, in capitals; GONE where there is none."""
         try:
-            return str((await self.call("GET", service, f"/{kind}s/{id_}"))[kind]["status"]).upper()
+            return str((await self.call("GET", service, f"/{kind}s/{id_}", seconds=seconds))[kind]["status"]).upper()
         except Refused as refusal:
             if refusal.status == 404:
                 return "GONE"
@@ -89,7 +89,7 @@ class Client:
     async def until(self, service: str, kind: str, id_: str, wanted: set[str], seconds: float = 90) -> str:
         """The thing's status once it is one of `wanted`. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
-            while (status := await self.status(service, kind, id_)) not in wanted:
+            while (status := await self.status(service, kind, id_, seconds)) not in wanted:
                 await asyncio.sleep(PAUSE_SECONDS)
             return status
 
