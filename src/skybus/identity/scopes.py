@@ -87,7 +87,7 @@ async def _default(db: Any, user: Row) -> Scope:
 
 async def _project(db: Any, user: Row, project: Row | None) -> Scope:
     project = await _open(db, project)
-    return Scope(project=project, roles=await _roles(db, user, project["id"], f"project {project['id']}"))
+    return Scope(project=project, roles=await _roles(db, user, project["id"]))
 
 
 async def _open(db: Any, project: Row | None) -> Row:
@@ -103,19 +103,20 @@ async def _open(db: Any, project: Row | None) -> Row:
 async def _domain(db: Any, user: Row, domain: Row | None) -> Scope:
     if domain is None or not domain["is_domain"] or not domain["enabled"]:
         raise Unauthorized(NO_ENTRY)
-    return Scope(domain=domain, roles=await _roles(db, user, domain["id"], f"domain {domain['id']}"))
+    return Scope(domain=domain, roles=await _roles(db, user, domain["id"]))
 
 
 async def _system(db: Any, user: Row, asked: Any) -> Scope:
     if not isinstance(asked, Mapping) or not asked.get("all", next(iter(asked.values()), False)):
         raise BadRequest("Expecting to find all: true in system.")
-    return Scope(system=True, roles=await _roles(db, user, None, "the system"))
+    return Scope(system=True, roles=await _roles(db, user, None))
 
 
-async def _roles(db: Any, user: Row, target_id: str | None, where: str) -> tuple[str, ...]:
+async def _roles(db: Any, user: Row, target_id: str | None) -> tuple[str, ...]:
+    """The user's roles there. Raises Unauthorized without any, in the words for what is not there: ids are not told."""
     roles = await effective_roles(db, user["id"], target_id)
     if not roles:
-        raise Unauthorized(f"User {user['id']} has no access to {where}.")
+        raise Unauthorized(NO_ENTRY)
     return tuple(row["name"] for row in roles)
 
 
