@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from skybus.identity.audit_journal import MOST
+from skybus.identity.audit.audit_journal import MOST
 from skybus.ids import new_hex_id
 from support.owned_cloud import OwnedCloud, owned_cloud
 

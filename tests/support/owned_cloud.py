@@ -14,9 +14,9 @@ from typing import Any
 
 from skybus.http.caller import Caller
 from skybus.identity import Identity, Tokens, bootstrap, keys_ensure
-from skybus.identity.credential_keys import CredentialKeys
-from skybus.identity.keys import Keys
-from skybus.identity.passwords import Passwords
+from skybus.identity.auth.keys import Keys
+from skybus.identity.credentials.credential_keys import CredentialKeys
+from skybus.identity.login.passwords import Passwords
 from skybus.ids import new_hex_id
 from skybus.store.tail import Tail
 from support.front import Answer

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from skybus.identity import ldap_ber as ber
-from skybus.identity.ldap_connection import Connection
+from skybus.identity.ldap import ldap_ber as ber
+from skybus.identity.ldap.ldap_connection import Connection
 from support.certificates import write_certificates
 from support.loopback import free_port
 

@@ -9,8 +9,8 @@ from skybus.bus.process import transport_of
 from skybus.bus.transport import Transport
 from skybus.compute.instance_identity import InstanceIdentity
 from skybus.config import Config
-from skybus.identity.keys import Keys
-from skybus.identity.tokens import Tokens
+from skybus.identity.auth.keys import Keys
+from skybus.identity.auth.tokens import Tokens
 from skybus.store.part import WorkerPart
 from skybus_conductor.cloud import Cloud
 from skybus_conductor.hearing import Hearing

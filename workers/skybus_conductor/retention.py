@@ -14,8 +14,8 @@ import structlog
 
 from skybus import clock
 from skybus.config import Retention
-from skybus.identity.audit_events import audit_events_forget
-from skybus.identity.revocations import revocations_forget
+from skybus.identity.audit.audit_events import audit_events_forget
+from skybus.identity.auth.revocations import revocations_forget
 from skybus.saga.ended import operations_forget
 from skybus.store import Tx
 from skybus.store.event_log import events_forget

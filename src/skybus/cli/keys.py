@@ -13,9 +13,9 @@ from typing import Any
 
 from skybus import clock
 from skybus.config import Config, load
-from skybus.identity.credential_keys import CredentialKeys
-from skybus.identity.credentials_reseal import credential_keys_in_use, credentials_reseal
-from skybus.identity.keys import key_number, key_promote, key_stage, keys_superseded
+from skybus.identity.auth.keys import key_number, key_promote, key_stage, keys_superseded
+from skybus.identity.credentials.credential_keys import CredentialKeys
+from skybus.identity.credentials.credentials_reseal import credential_keys_in_use, credentials_reseal
 from skybus.messages.identity_credentials import KeysChanged
 from skybus.store import Store
 

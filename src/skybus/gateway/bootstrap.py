@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from skybus.compute import flavors
 from skybus.config import Config
+from skybus.identity.auth.keys import keys_ensure
 from skybus.identity.bootstrap import bootstrap as identity_bootstrap
-from skybus.identity.keys import keys_ensure
 from skybus.image.metadefs import standard
 from skybus.store import Tx
 from skybus.volume import types

@@ -4,35 +4,25 @@ from __future__ import annotations
 
 from skybus.http import bodies
 from skybus.http.routes import Api
-from skybus.identity import (
+from skybus.identity import versions_api
+from skybus.identity.audit import audit_events_api
+from skybus.identity.audit.audit_journal import witness
+from skybus.identity.auth import auth_api, revoke_events_api
+from skybus.identity.catalog import catalog_api, endpoint_groups_api, policies_api
+from skybus.identity.credentials import credentials_api, ec2_credentials_api, ec2_tokens_api
+from skybus.identity.delegation import (
     access_rules_api,
     application_credentials_api,
-    assignments_api,
-    audit_events_api,
-    auth_api,
-    catalog_api,
-    credentials_api,
-    domain_config_api,
-    domains_api,
-    ec2_credentials_api,
-    ec2_tokens_api,
-    endpoint_groups_api,
-    federation_api,
-    grants_api,
-    groups_api,
-    limits_api,
     oauth1_api,
     oauth1_users_api,
-    policies_api,
-    projects_api,
-    registered_limits_api,
-    revoke_events_api,
-    roles_api,
     trusts_api,
-    users_api,
-    versions_api,
 )
-from skybus.identity.audit_journal import witness
+from skybus.identity.federation import federation_api
+from skybus.identity.ldap import domain_config_api
+from skybus.identity.limits import limits_api, registered_limits_api
+from skybus.identity.people import groups_api, users_api
+from skybus.identity.projects import domains_api, projects_api
+from skybus.identity.roles import assignments_api, grants_api, roles_api
 
 PREFIX = "/identity"
 

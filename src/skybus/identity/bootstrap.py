@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 
 from skybus import clock
-from skybus.identity import projects, roles, users
-from skybus.identity.assignments import Grant, grant_exists, grant_insert
-from skybus.identity.endpoints import endpoint_insert
-from skybus.identity.passwords import check_now, hash_now
-from skybus.identity.projects import DEFAULT_DOMAIN
-from skybus.identity.roles import IMPLY
-from skybus.identity.services import service_insert
+from skybus.identity.catalog.endpoints import endpoint_insert
+from skybus.identity.catalog.services import service_insert
+from skybus.identity.login.passwords import check_now, hash_now
+from skybus.identity.people import users
+from skybus.identity.projects import projects
+from skybus.identity.projects.projects import DEFAULT_DOMAIN
+from skybus.identity.roles import roles
+from skybus.identity.roles.assignments import Grant, grant_exists, grant_insert
+from skybus.identity.roles.roles import IMPLY
 from skybus.ids import derived_id
 from skybus.store import Tx
 

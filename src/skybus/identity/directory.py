@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from skybus.identity.application_credentials import credential_find
-from skybus.identity.catalog import Catalog, catalog_read, catalog_view
-from skybus.identity.projects import project_find
-from skybus.identity.service_providers import service_providers_enabled
-from skybus.identity.users import user_find
+from skybus.identity.catalog.catalog import Catalog, catalog_read, catalog_view
+from skybus.identity.delegation.application_credentials import credential_find
+from skybus.identity.federation.service_providers import service_providers_enabled
+from skybus.identity.people.users import user_find
+from skybus.identity.projects.projects import project_find
 from skybus.messages.identity import TokensRevoked
 from skybus.store import Store
 

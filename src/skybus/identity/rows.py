@@ -13,8 +13,8 @@ import msgspec
 from skybus.errors import BadRequest, Conflict, NotFound, Unavailable
 from skybus.http.call import Call, Reply
 from skybus.http.paging import Where, next_url, page_of
-from skybus.identity.audit_events import changes_keep
-from skybus.identity.login_memory import change_count
+from skybus.identity.audit.audit_events import changes_keep
+from skybus.identity.login.login_memory import change_count
 from skybus.messages.identity import PREFIX
 from skybus.store import Tx
 

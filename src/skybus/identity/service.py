@@ -7,20 +7,20 @@ from typing import Any
 
 from skybus.config import Gateway, SecurityCompliance, openid_providers
 from skybus.config import Identity as Settings
-from skybus.identity.access_rules import AccessRules
-from skybus.identity.audit_journal import Journal
-from skybus.identity.credential_keys import CredentialKeys
+from skybus.identity.audit.audit_journal import Journal
+from skybus.identity.auth.keys import Keys
+from skybus.identity.auth.revocation_watch import RevocationWatch
+from skybus.identity.auth.tokens import Tokens
+from skybus.identity.credentials.credential_keys import CredentialKeys
+from skybus.identity.delegation.access_rules import AccessRules
 from skybus.identity.directory import Directory
-from skybus.identity.keys import Keys
-from skybus.identity.ldap_domains import LdapDomains
-from skybus.identity.ldap_watch import LdapWatch
-from skybus.identity.limit_models import FLAT, MODELS
-from skybus.identity.login import SETTINGS, Login
-from skybus.identity.oidc_providers import OpenIdProviders
-from skybus.identity.password_rules import NO_RULES
-from skybus.identity.passwords import Passwords
-from skybus.identity.revocation_watch import RevocationWatch
-from skybus.identity.tokens import Tokens
+from skybus.identity.federation.oidc_providers import OpenIdProviders
+from skybus.identity.ldap.ldap_domains import LdapDomains
+from skybus.identity.ldap.ldap_watch import LdapWatch
+from skybus.identity.limits.limit_models import FLAT, MODELS
+from skybus.identity.login.login import SETTINGS, Login
+from skybus.identity.login.password_rules import NO_RULES
+from skybus.identity.login.passwords import Passwords
 from skybus.messages.identity_credentials import KeysChanged
 from skybus.store import Store
 

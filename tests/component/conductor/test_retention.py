@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from skybus import clock
 from skybus.config import Retention
-from skybus.identity.audit_events import AuditEvent, audit_events_insert
-from skybus.identity.revocations import KEEP, revoke
+from skybus.identity.audit.audit_events import AuditEvent, audit_events_insert
+from skybus.identity.auth.revocations import KEEP, revoke
 from skybus.ids import new_id
 from skybus.store import Store
 from skybus_conductor.retention import retention_sweeps

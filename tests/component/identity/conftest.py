@@ -10,9 +10,9 @@ import pytest
 from identity_cloud import PASSWORD, ROUNDS, Cloud
 
 from skybus.identity import RULES, Identity, Tokens, api, bootstrap, keys_ensure
-from skybus.identity.credential_keys import CredentialKeys
-from skybus.identity.keys import Keys
-from skybus.identity.passwords import Passwords
+from skybus.identity.auth.keys import Keys
+from skybus.identity.credentials.credential_keys import CredentialKeys
+from skybus.identity.login.passwords import Passwords
 from skybus.store import Store
 from support.front import front
 

@@ -8,7 +8,7 @@ import msgspec
 from identity_cloud import Cloud
 
 from skybus.config import OpenIdProvider
-from skybus.identity.oidc_providers import OpenIdProviders
+from skybus.identity.federation.oidc_providers import OpenIdProviders
 from support.front import Answer
 from support.openid_provider import CLIENT_ID, CLIENT_SECRET, OpenId
 

@@ -11,7 +11,7 @@ from skybus.http import bodies
 from skybus.http.call import Call, Reply
 from skybus.http.routes import NO_BODY, PUBLIC, Api, Route
 from skybus.identity import RULES, api
-from skybus.identity.access_rules import AccessRules
+from skybus.identity.delegation.access_rules import AccessRules
 from support.front import Answer, front
 
 LISTS = {"service": "compute", "method": "GET", "path": "/v2.1/servers"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from identity_cloud import Cloud
 
-from skybus.identity import access_rules, application_credentials
+from skybus.identity.delegation import access_rules, application_credentials
 from support.front import Answer
 
 

@@ -11,8 +11,8 @@ from identity_cloud import PASSWORD, Cloud
 
 from skybus import clock
 from skybus.errors import Outage
-from skybus.identity.audit_events import audit_events_forget
-from skybus.identity.audit_journal import MOST, TOO_MANY, Journal
+from skybus.identity.audit.audit_events import audit_events_forget
+from skybus.identity.audit.audit_journal import MOST, TOO_MANY, Journal
 from skybus.ids import new_hex_id
 from skybus.store import Store
 from support.front import Answer

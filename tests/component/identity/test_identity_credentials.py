@@ -11,12 +11,12 @@ import pytest
 from identity_cloud import Cloud
 
 from skybus.errors import Unavailable
-from skybus.identity.credential_keys import CredentialKeys
-from skybus.identity.credentials import (
+from skybus.identity.auth.keys import key_create, key_promote, key_stage, keys_ensure
+from skybus.identity.credentials.credential_keys import CredentialKeys
+from skybus.identity.credentials.credentials import (
     Credential,
     credentials_of_user,
 )
-from skybus.identity.keys import key_create, key_promote, key_stage, keys_ensure
 from skybus.ids import new_hex_id
 from skybus.store import Store
 from support.front import Answer

@@ -15,12 +15,12 @@ from skybus import clock
 from skybus.cli.keys import rotation_step
 from skybus.config import Config, Gateway
 from skybus.errors import Unauthorized
-from skybus.identity.credential_keys import CredentialKeys
-from skybus.identity.credentials import credentials_of_user
-from skybus.identity.credentials_reseal import SEALED, WITH_KEYS, credential_keys_in_use
-from skybus.identity.keys import Keys
-from skybus.identity.oauth1_consumers import consumer_secret
-from skybus.identity.tokens import Tokens
+from skybus.identity.auth.keys import Keys
+from skybus.identity.auth.tokens import Tokens
+from skybus.identity.credentials.credential_keys import CredentialKeys
+from skybus.identity.credentials.credentials import credentials_of_user
+from skybus.identity.credentials.credentials_reseal import SEALED, WITH_KEYS, credential_keys_in_use
+from skybus.identity.delegation.oauth1_consumers import consumer_secret
 from skybus.messages.identity_credentials import KeysChanged
 from skybus.store import Store
 

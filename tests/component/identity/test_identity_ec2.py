@@ -19,8 +19,8 @@ from oauth_client import Consumer
 from skybus import clock
 from skybus.errors import NotFound, Unauthorized
 from skybus.identity import Identity
-from skybus.identity.ec2_login import s3_caller
-from skybus.identity.ec2_memory import SignerMemory
+from skybus.identity.credentials.ec2_login import s3_caller
+from skybus.identity.credentials.ec2_memory import SignerMemory
 from skybus.ids import new_hex_id
 from skybus.store import Store
 from support.front import Answer

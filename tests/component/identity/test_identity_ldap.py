@@ -17,10 +17,10 @@ from identity_cloud import Cloud
 from ldap_cloud import Directed
 
 from skybus import clock
-from skybus.identity.credential_keys import CredentialKeys
-from skybus.identity.keys import keys_ensure
-from skybus.identity.ldap_connection import Connection, WrongPassword
-from skybus.identity.ldap_watch import LdapWatch
+from skybus.identity.auth.keys import keys_ensure
+from skybus.identity.credentials.credential_keys import CredentialKeys
+from skybus.identity.ldap.ldap_connection import Connection, WrongPassword
+from skybus.identity.ldap.ldap_watch import LdapWatch
 from support.slapd import PASSWORD, READER_PASSWORD, dn_of, group_dn, options, person, slapd
 
 

@@ -9,8 +9,8 @@ import pytest
 from identity_cloud import PASSWORD, Cloud
 
 from skybus.config import ConfigError
-from skybus.identity.limit_models import STRICT_TWO_LEVEL
-from skybus.identity.limits import UNLIMITED, Allowance, project_allowance
+from skybus.identity.limits.limit_models import STRICT_TWO_LEVEL
+from skybus.identity.limits.limits import UNLIMITED, Allowance, project_allowance
 from support.front import Answer
 
 

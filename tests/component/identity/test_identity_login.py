@@ -18,7 +18,7 @@ from skybus import clock
 from skybus.config import SecurityCompliance
 from skybus.errors import Unauthorized
 from skybus.identity import Identity, Tokens
-from skybus.identity.passwords import NICE, Passwords, hash_now
+from skybus.identity.login.passwords import NICE, Passwords, hash_now
 from skybus.store import Store
 
 

@@ -11,8 +11,8 @@ from identity_cloud import PASSWORD, Cloud
 
 from skybus.errors import Unauthorized
 from skybus.identity import Identity, Tokens
-from skybus.identity.login_memory import MOST, LoginMemory
-from skybus.identity.scopes import Scope, scope_for
+from skybus.identity.auth.scopes import Scope, scope_for
+from skybus.identity.login.login_memory import MOST, LoginMemory
 from skybus.store import Store
 
 

@@ -15,8 +15,8 @@ from oauthlib.oauth1 import SIGNATURE_PLAINTEXT, Client
 from skybus import clock
 from skybus.cli.keys import rotation_step
 from skybus.config import Config, Gateway
-from skybus.identity import oauth1_access_tokens, oauth1_request_tokens
-from skybus.identity.credentials_reseal import credential_keys_in_use
+from skybus.identity.credentials.credentials_reseal import credential_keys_in_use
+from skybus.identity.delegation import oauth1_access_tokens, oauth1_request_tokens
 from skybus.store import Store
 
 

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from skybus import clock
 from skybus.config import OpenIdProvider
 from skybus.errors import Unavailable
-from skybus.identity.oidc_http import MOST_BYTES
-from skybus.identity.oidc_providers import Provider
-from skybus.identity.oidc_tokens import TokenRefused
+from skybus.identity.federation.oidc_http import MOST_BYTES
+from skybus.identity.federation.oidc_providers import Provider
+from skybus.identity.federation.oidc_tokens import TokenRefused
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

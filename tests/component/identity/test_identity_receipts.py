@@ -10,8 +10,8 @@ from login_settings import later
 
 from skybus.errors import Unauthorized
 from skybus.identity import Identity, Tokens
-from skybus.identity.login import MoreNeeded
-from skybus.identity.users import LOGIN_BY_ID
+from skybus.identity.login.login import MoreNeeded
+from skybus.identity.people.users import LOGIN_BY_ID
 from skybus.store import Store
 from support.front import Answer
 

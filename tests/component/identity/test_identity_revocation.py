@@ -11,7 +11,7 @@ from identity_cloud import PASSWORD, Cloud
 
 from skybus.errors import Unauthorized
 from skybus.identity import Identity, Tokens
-from skybus.identity.revocations import Revocations
+from skybus.identity.auth.revocations import Revocations
 from skybus.messages.identity import TokensRevoked
 from skybus.store import Store
 

@@ -9,7 +9,7 @@ import pytest
 from identity_cloud import PASSWORD, Cloud
 
 from skybus.errors import Forbidden
-from skybus.identity import roles
+from skybus.identity.roles import roles
 from skybus.store import Store
 
 

@@ -11,8 +11,8 @@ from identity_cloud import PASSWORD, Cloud
 from login_settings import at
 
 from skybus import clock
-from skybus.identity.login_failures import PASSCODE_FAILURES, PASSCODE_SECONDS
-from skybus.identity.totp import STEP_SECONDS, passcode, step_at
+from skybus.identity.login.login_failures import PASSCODE_FAILURES, PASSCODE_SECONDS
+from skybus.identity.login.totp import STEP_SECONDS, passcode, step_at
 from skybus.store import Store
 from support.front import Answer
 

@@ -11,7 +11,7 @@ import pytest
 from identity_cloud import PASSWORD, Cloud
 
 from skybus import clock
-from skybus.identity import trusts
+from skybus.identity.delegation import trusts
 from support.front import Answer
 
 TRUSTS = "/OS-TRUST/trusts"

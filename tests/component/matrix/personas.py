@@ -9,7 +9,7 @@ from typing import Any
 
 from dry import DryIdentity, DryImages, DryStore
 
-from skybus.identity.credential_keys import CredentialKeys
+from skybus.identity.credentials.credential_keys import CredentialKeys
 from skybus.ids import new_hex_id
 from skybus.store.tail import Tail
 from support.owned_cloud import PASSWORD, OwnedCloud, owned_cloud

@@ -15,7 +15,7 @@ from skybus import clock
 from skybus.compute import flavors
 from skybus.compute.instance_identity import InstanceIdentity
 from skybus.config import Database as DatabaseConfig
-from skybus.identity.keys import keys_ensure
+from skybus.identity.auth.keys import keys_ensure
 from skybus.image.images import Image, image_get, image_insert
 from skybus.image.uploads import Received, upload_begin, upload_finish
 from skybus.store import Store

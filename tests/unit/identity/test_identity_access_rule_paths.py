@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skybus.identity.access_rule_paths import LONGEST, PathPattern
+from skybus.identity.delegation.access_rule_paths import LONGEST, PathPattern
 
 
 @pytest.mark.parametrize(

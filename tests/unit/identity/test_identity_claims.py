@@ -9,8 +9,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skybus.identity.claims import MAC_BYTES, PREFIX, Claims, _pack, _Packed, new_audit_id, seal, unseal
-from skybus.identity.delegations import LETTERS, DelegationKey
+from skybus.identity.auth.claims import MAC_BYTES, PREFIX, Claims, _pack, _Packed, new_audit_id, seal, unseal
+from skybus.identity.delegation.delegations import LETTERS, DelegationKey
 from skybus.ids import new_hex_id, new_id
 
 KEY, OTHER = b"k" * 32, b"o" * 32

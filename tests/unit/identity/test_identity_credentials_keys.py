@@ -10,7 +10,7 @@ import prometheus_client
 import pytest
 
 from skybus.config import ConfigError
-from skybus.identity.keys import (
+from skybus.identity.auth.keys import (
     Keys,
     key_create,
     key_number,

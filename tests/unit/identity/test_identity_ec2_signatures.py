@@ -13,8 +13,8 @@ import pytest
 
 from skybus import clock
 from skybus.errors import Unauthorized
-from skybus.identity.ec2_signatures import SignedRequest, check_age, check_signature, version_4
-from skybus.identity.s3_signatures import check_s3
+from skybus.identity.credentials.ec2_signatures import SignedRequest, check_age, check_signature, version_4
+from skybus.identity.credentials.s3_signatures import check_s3
 
 ACCESS = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"

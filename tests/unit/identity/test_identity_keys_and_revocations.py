@@ -15,12 +15,12 @@ from skybus.http.caller import Caller
 from skybus.http.policy import Policy
 from skybus.http.routes import PUBLIC, check_routes
 from skybus.identity import RULES, Tokens, api, key_create, keys_ensure
-from skybus.identity.application_credentials import _fast
-from skybus.identity.catalog import Catalog, catalog_view
-from skybus.identity.endpoints import unknown_variables
-from skybus.identity.keys import Keys
-from skybus.identity.passwords import check_now, hash_now
-from skybus.identity.revocations import Revocations
+from skybus.identity.auth.keys import Keys
+from skybus.identity.auth.revocations import Revocations
+from skybus.identity.catalog.catalog import Catalog, catalog_view
+from skybus.identity.catalog.endpoints import unknown_variables
+from skybus.identity.delegation.application_credentials import _fast
+from skybus.identity.login.passwords import check_now, hash_now
 from skybus.messages.identity import Revocation
 
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skybus.errors import Unavailable
-from skybus.identity import ldap_ber as ber
-from skybus.identity import ldap_filters as filters
-from skybus.identity.ldap_connection import SUBTREE, Connection, LdapError
-from skybus.identity.ldap_directory import LdapDirectory, folded
-from skybus.identity.ldap_settings import SettingsError, settings_of
+from skybus.identity.ldap import ldap_ber as ber
+from skybus.identity.ldap import ldap_filters as filters
+from skybus.identity.ldap.ldap_connection import SUBTREE, Connection, LdapError
+from skybus.identity.ldap.ldap_directory import LdapDirectory, folded
+from skybus.identity.ldap.ldap_settings import SettingsError, settings_of
 
 
 @given(st.text(max_size=300))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from skybus.errors import BadRequest, Unauthorized
-from skybus.identity.mapping_checks import check_mapping, check_pattern
-from skybus.identity.mapping_rules import LONGEST_MATCHED, apply_rules
+from skybus.identity.federation.mapping_checks import check_mapping, check_pattern
+from skybus.identity.federation.mapping_rules import LONGEST_MATCHED, apply_rules
 
 SAID = {
     "name": ["bob"],

@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from skybus.identity.oidc_assertions import LONGEST_VALUE, assertion_of
-from skybus.identity.oidc_tokens import KeyUnknown, TokenRefused, issuer_said, keys_of, verify
+from skybus.identity.federation.oidc_assertions import LONGEST_VALUE, assertion_of
+from skybus.identity.federation.oidc_tokens import KeyUnknown, TokenRefused, issuer_said, keys_of, verify
 
 ISSUER, AUDIENCE = "https://id.example", "skybus"
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from skybus.config import Config, ConfigError, Gateway, Identity, load
-from skybus.identity.revocations import KEEP
+from skybus.identity.auth.revocations import KEEP
 
 LONGEST = 172_800
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skybus.identity.totp import passcode, secret_of, step_at, step_shown
+from skybus.identity.login.totp import passcode, secret_of, step_at, step_shown
 
 SECRET = b"12345678901234567890"
 TEXT = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"

@@ -1,0 +1,1 @@
+"""Tokens: what they say, when they are believed, and how they end."""

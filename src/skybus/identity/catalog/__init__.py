@@ -1,0 +1,1 @@
+"""Regions, services, endpoints, and what a project is shown of them."""

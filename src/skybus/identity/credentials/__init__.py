@@ -1,0 +1,1 @@
+"""Users' secrets, encrypted at rest; EC2 keys and what they sign."""

@@ -1,0 +1,1 @@
+"""Users of other identity providers."""

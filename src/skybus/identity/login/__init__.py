@@ -1,0 +1,1 @@
+"""Logging in: one module for each method, and what limits them."""
