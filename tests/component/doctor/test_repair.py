@@ -357,7 +357,7 @@ async def test_what_needs_keys_that_are_out_of_reach_is_refused_and_the_rest_is_
     await _claim_of_nobody(patient)
     _, outcomes = await mend(patient.store, Config(), await examine(patient.store))
     refused = {one.check: one.refused for one in outcomes}
-    assert "token key" in refused["ports-wired"]
+    assert "keys of tokens" in refused["ports-wired"]
     assert refused["claims-of-nobody"] == ""
 
 
