@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from identity_cloud import Cloud
+from identity_cloud import PASSWORD, Cloud
+from login_settings import at
 
+from skybus import clock
 from skybus.errors import Unavailable
 from skybus.identity.auth.keys import key_create, key_promote, key_stage, keys_ensure
 from skybus.identity.credentials.credential_keys import CredentialKeys
@@ -17,6 +20,7 @@ from skybus.identity.credentials.credentials import (
     Credential,
     credentials_of_user,
 )
+from skybus.identity.login.totp import STEP_SECONDS, passcode, step_at
 from skybus.ids import new_hex_id
 from skybus.store import Store
 from support.front import Answer
@@ -300,8 +304,49 @@ async def test_a_delegation_makes_credentials_for_its_own_user_and_project_alone
         {"user_id": other["id"], "project_id": project["id"]},
         {"user_id": user["id"]},
     ):
-        assert (await post(cloud, by, type="totp", blob="x", **asked)).status == 403
-    assert (await post(cloud, by, type="totp", blob="x", user_id=user["id"], project_id=project["id"])).status == 201
+        assert (await post(cloud, by, type="cert", blob="x", **asked)).status == 403
+    assert (await post(cloud, by, type="cert", blob="x", user_id=user["id"], project_id=project["id"])).status == 201
+
+
+@pytest.mark.parametrize("unrestricted", [True, False])
+async def test_a_delegation_makes_nothing_to_log_in_with_as_its_user(cloud: Cloud, unrestricted: bool) -> None:
+    user, project, token = await cloud.member("admin")
+    _, by = await app_cred(cloud, user, token, unrestricted=unrestricted, roles=[{"name": "reader"}])
+    blob = base64.b32encode(b"a secret of twenty b").decode()
+    whose = {"user_id": user["id"], "project_id": project["id"]}
+    for spelt in ("totp", "TOTP"):
+        assert (await post(cloud, by, type=spelt, blob=blob, **whose)).status == 403
+    made = (await post(cloud, by, type="cert", blob=blob, **whose)).body["credential"]
+    change = {"credential": {"type": "totp"}}
+    assert (await cloud.call("PATCH", f"/credentials/{made['id']}", change, token=by)).status == 403
+    # Not even where its user was made to call it that.
+    assert (await cloud.call("PATCH", f"/credentials/{made['id']}", change, token=token)).status == 200
+    moment = (step_at(clock.now().timestamp()) + 0.5) * STEP_SECONDS
+    with at(moment):
+        code = passcode(b"a secret of twenty b", step_at(moment))
+        shown = {"methods": ["totp"], "totp": {"user": {"id": user["id"], "passcode": code}}}
+        assert (await cloud.auth(shown)).status == 401
+        own = await post(cloud, token, type="totp", blob=blob, user_id=user["id"])
+        assert own.status == 201
+        assert (await cloud.auth(shown)).status == 201
+
+
+async def test_who_may_only_look_is_shown_no_secret(cloud: Cloud) -> None:
+    user, project, token = await cloud.member()
+    made = await made_ec2(cloud, user, project, token)
+    auditor = await cloud.made("user", password=PASSWORD)
+    await cloud.call("PUT", f"/system/users/{auditor['id']}/roles/{cloud.roles['reader']}")
+    looker = await cloud.token(auditor["id"], scope={"system": {"all": True}})
+    access = json.loads(made["blob"])["access"]
+    for path in (
+        f"/credentials/{made['id']}",
+        "/credentials?type=ec2",
+        f"/users/{user['id']}/credentials/OS-EC2/{access}",
+    ):
+        answer = await cloud.call("GET", path, token=looker)
+        assert answer.status == 200, answer
+        assert CANARY.encode() not in answer.data
+        assert CANARY.encode() in (await cloud.call("GET", path)).data
 
 
 # --- at rest

@@ -39,9 +39,6 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """Ids of the endpoints that were given to a project, by the project's id."""
 
 
-NOTHING = Catalog(rows=[], chosen={})
-
-
 async def catalog_read(db: Any) -> Catalog:
     """The catalog as it stands."""
     chosen: dict[str, set[str]] = {}

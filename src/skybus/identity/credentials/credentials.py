@@ -24,6 +24,7 @@ from skybus.store import Tx
 Row = Any
 
 EC2 = "ec2"
+TOTP = "totp"
 MOST_OF_A_USER = 200
 """Credentials that one user may have."""
 BLOB_NAMES: Mapping[Kind, str] = {
@@ -264,14 +265,14 @@ async def credential_delete(tx: Tx, credential: Credential) -> None:
         await revoke(tx, {"delegation_id": credential.id})
 
 
-def credential_view(credential: Credential, base: str) -> dict[str, Any]:
-    """A credential as the API shows it to those who may see its secret."""
+def credential_view(credential: Credential, base: str, *, secret: bool) -> dict[str, Any]:
+    """A credential as the API shows it; its blob is null without `secret`."""
     return {
         **credential.extra,
         "id": credential.id,
         "user_id": credential.user_id,
         "project_id": credential.project_id,
         "type": credential.type,
-        "blob": credential.blob,
+        "blob": credential.blob if secret else None,
         "links": {"self": f"{base}/credentials/{credential.id}"},
     }

@@ -41,14 +41,16 @@ def target_of(user_id: str | None, project_id: str | None = None) -> dict[str, A
     return {"target.credential.user_id": user_id, "target.credential.project_id": project_id}
 
 
-async def may_make(call: Call, by: DelegationKey | None, user_id: str, project_id: str | None, *, ec2: bool) -> None:
-    """A delegation makes credentials for its own user and project alone; and to sign requests with, not at all when it
-    is a restricted application credential. Raises Forbidden."""
+async def may_make(call: Call, by: DelegationKey | None, user_id: str, project_id: str | None, *, type_: str) -> None:
+    """A delegation makes credentials for its own user and project alone, and none to log in with; nor any to sign
+    requests with when it is a restricted application credential. Raises Forbidden."""
     if by is None:
         return
     if user_id != call.caller.user_id or project_id is None or project_id != call.caller.project_id:
         raise Forbidden("A delegation makes credentials for its own user and project alone.")
-    if ec2 and by.kind == "application_credential":
+    if type_.lower() == credentials.TOTP:
+        raise Forbidden("A delegation makes nothing to log in with.")
+    if type_.lower() == credentials.EC2 and by.kind == "application_credential":
         found = await delegation_find(call.store, by)
         if found is None or not found.unrestricted:
             raise Forbidden("A token of a restricted application credential cannot manage EC2 credentials.")
@@ -58,6 +60,11 @@ def may_reach(by: DelegationKey | None, credential: Credential) -> None:
     """Raises Forbidden for a credential that the caller's delegation did not make: it may give more than that does."""
     if by is not None and not credential.made_by(by):
         raise Forbidden("A delegation reaches no credentials but those that it made.")
+
+
+def may_see(call: Call, credential: Credential) -> bool:
+    """Whether the caller is shown the secret: who may only look at the cloud could log in with it."""
+    return credential.user_id == call.caller.user_id or call.permits("admin_required")
 
 
 async def list_credentials(call: Call) -> Reply:
@@ -72,7 +79,8 @@ async def list_credentials(call: Call) -> Reply:
     text_filter(call, where, "type", "c.type")
 
     def view(row: Any, base: str) -> dict[str, Any]:
-        return credentials.credential_view(credentials.opened(keys, row), base)
+        found = credentials.opened(keys, row)
+        return credentials.credential_view(found, base, secret=may_see(call, found))
 
     return await listing(call, "credentials", credentials.SELECT, where, view, "c.id", MOST)
 
@@ -82,8 +90,7 @@ async def create_credential(call: Call) -> Reply:
     asked = body_of(call, "credential")
     call.require("identity:create_credential", **target_of(asked["user_id"], asked.get("project_id")))
     by = delegated_by(call)
-    ec2 = asked["type"].lower() == credentials.EC2
-    await may_make(call, by, asked["user_id"], asked.get("project_id"), ec2=ec2)
+    await may_make(call, by, asked["user_id"], asked.get("project_id"), type_=asked["type"])
     async with change(call) as tx:
         made = await credentials.credential_insert(tx, keys_of(call), asked, extra=_extra(asked), by=by)
     return _reply(call, made, 201)
@@ -104,7 +111,7 @@ async def update_credential(call: Call) -> Reply:
         new = credentials.credential_changed(old, asked, _extra(asked, old.extra))
         # Neither may it be given away to somebody for whom the caller may not do this.
         call.require("identity:update_credential", **target_of(new.user_id, new.project_id))
-        await may_make(call, delegated_by(call), new.user_id, new.project_id, ec2=new.is_ec2)
+        await may_make(call, delegated_by(call), new.user_id, new.project_id, type_=new.type)
         await credentials.credential_update(tx, keys_of(call), old, new)
     return _reply(call, new)
 
@@ -136,7 +143,8 @@ def _extra(asked: dict[str, Any], before: dict[str, Any] | None = None) -> dict[
 
 
 def _reply(call: Call, credential: Credential, status: int = 200) -> Reply:
-    return Reply({"credential": credentials.credential_view(credential, call.base + "/v3")}, status)
+    view = credentials.credential_view(credential, call.base + "/v3", secret=may_see(call, credential))
+    return Reply({"credential": view}, status)
 
 
 def _own(method: str, path: str, handler: Any, body: str = NO_BODY) -> Route:

@@ -11,7 +11,7 @@ from skybus.http.call import Call, Reply
 from skybus.http.routes import NO_BODY, Route
 from skybus.identity.credentials import credentials
 from skybus.identity.credentials.credentials import Credential
-from skybus.identity.credentials.credentials_api import delegated_by, keys_of, may_make, may_reach, target_of
+from skybus.identity.credentials.credentials_api import delegated_by, keys_of, may_make, may_reach, may_see, target_of
 from skybus.identity.people import users
 from skybus.identity.projects.projects import project_find
 from skybus.identity.rows import change, missing, path_id, whole
@@ -24,7 +24,7 @@ async def list_credentials(call: Call) -> Reply:
     await users.user_get(call.store, user_id)
     by = delegated_by(call)
     found = await credentials.credentials_of_user(call.store, user_id, credentials.EC2, keys_of(call))
-    shown = [_view(one, call.base + "/v3") for one in found if by is None or one.made_by(by)]
+    shown = [_view(call, one) for one in found if by is None or one.made_by(by)]
     return whole(call, "credentials", shown)
 
 
@@ -33,7 +33,7 @@ async def create_credential(call: Call) -> Reply:
     user_id, project_id = path_id(call, "user_id", "user"), call.body["tenant_id"]
     call.require("identity:ec2_create_credential", **target_of(user_id, project_id))
     by = delegated_by(call)
-    await may_make(call, by, user_id, project_id, ec2=True)
+    await may_make(call, by, user_id, project_id, type_=credentials.EC2)
     project = await project_find(call.store, project_id)
     if project is None or project["is_domain"]:
         raise missing("project", project_id)
@@ -46,13 +46,13 @@ async def create_credential(call: Call) -> Reply:
     }
     async with change(call) as tx:
         made = await credentials.credential_insert(tx, keys_of(call), asked, extra={}, by=by)
-    return Reply({"credential": _view(made, call.base + "/v3")}, 201)
+    return Reply({"credential": _view(call, made)}, 201)
 
 
 async def show_credential(call: Call) -> Reply:
     """`GET /users/{user_id}/credentials/OS-EC2/{access}`."""
     found = await _found(call, call.store, "identity:ec2_get_credential")
-    return Reply({"credential": _view(found, call.base + "/v3")})
+    return Reply({"credential": _view(call, found)})
 
 
 async def delete_credential(call: Call) -> Reply:
@@ -73,15 +73,15 @@ async def _found(call: Call, db: Any, rule: str) -> Credential:
     return found
 
 
-def _view(credential: Credential, base: str) -> dict[str, Any]:
+def _view(call: Call, credential: Credential) -> dict[str, Any]:
     said = credentials.ec2_blob(credential.blob)
     return {
         "user_id": credential.user_id,
         "tenant_id": credential.project_id,
         "access": said["access"],
-        "secret": said.get("secret"),
+        "secret": said.get("secret") if may_see(call, credential) else None,
         "trust_id": said.get("trust_id"),
-        "links": {"self": f"{base}/users/{credential.user_id}/credentials/OS-EC2/{said['access']}"},
+        "links": {"self": f"{call.base}/v3/users/{credential.user_id}/credentials/OS-EC2/{said['access']}"},
     }
 
 

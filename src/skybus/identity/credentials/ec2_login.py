@@ -18,6 +18,7 @@ from skybus.identity.credentials.s3_signatures import check_s3
 from skybus.identity.delegation.delegation_lookup import delegation_find
 from skybus.identity.delegation.delegations import Delegation, DelegationKey
 from skybus.identity.delegation.trusts import trust_find, trust_use
+from skybus.identity.login.login_memory import change_count
 from skybus.identity.login.password_rules import inactive
 from skybus.identity.login.proof import Proven, live
 from skybus.identity.people import users
@@ -51,6 +52,7 @@ async def signed_token(identity: Identity, access: str, check: Callable[[str], N
     if scope.counted and delegation is not None:
         async with identity.store.transaction() as tx:
             await trust_use(tx, delegation.key.id)
+            await change_count(tx)
     return identity.tokens.issue(
         user_id=user["id"],
         user_domain_id=user["domain_id"],

@@ -43,11 +43,6 @@ MANY_USERS = 1000
 Row = Any
 
 
-async def provider_find(db: Any, provider_id: str) -> Row | None:
-    """The identity provider, or None."""
-    return await db.fetchrow(GET, provider_id)
-
-
 async def provider_get(db: Any, provider_id: str) -> Row:
     """The identity provider. Raises NotFound."""
     row = await db.fetchrow(GET, provider_id)

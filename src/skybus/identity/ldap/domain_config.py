@@ -120,11 +120,6 @@ async def domain_secrets_reseal(store: Store, keys: CredentialKeys) -> int:
         done += len(rows)
 
 
-async def domain_keys_in_use(db: Any) -> set[int]:
-    """The numbers of the keys without which some secret cannot be opened."""
-    return {row["key_number"] for row in await db.fetch(IN_USE)}
-
-
 # --- what may be set
 
 

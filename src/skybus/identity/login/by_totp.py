@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from skybus import clock
 from skybus.errors import Unauthorized
 from skybus.identity.auth.tokens import NO_ENTRY
-from skybus.identity.credentials.credentials import credentials_of_user
+from skybus.identity.credentials.credentials import TOTP, credentials_of_user
 from skybus.identity.login.login_failures import attempt_settle, passcode_limit
 from skybus.identity.login.proof import Proven, live
 from skybus.identity.login.totp import step_at, step_shown, step_take
@@ -34,7 +34,9 @@ async def _taken(login: Login, user_id: str, passcode: str, *, able: bool) -> bo
     """Whether the passcode is the user's and was not used before; it is used now, unless the user may not act."""
     secrets = [
         (credential.id, credential.blob)
-        for credential in await credentials_of_user(login.store, user_id, "totp", login.credential_keys)
+        for credential in await credentials_of_user(login.store, user_id, TOTP, login.credential_keys)
+        # What a delegation made would let it in as its user, with all that the user may do.
+        if credential.delegation_id is None
     ]
     now = step_at(clock.now().timestamp())
     found = step_shown(secrets, passcode, now, login.settings.totp_previous_windows)

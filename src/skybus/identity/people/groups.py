@@ -46,14 +46,6 @@ async def group_find(db: Any, group_id: str) -> Row | None:
     return await db.fetchrow(GET, group_id)
 
 
-async def group_get(db: Any, group_id: str) -> Row:
-    """The group. Raises NotFound."""
-    row = await db.fetchrow(GET, group_id)
-    if row is None:
-        raise missing("group", group_id)
-    return row
-
-
 async def group_insert(tx: Tx, asked: dict[str, Any], domain_id: str) -> Row:
     """Make a group from a request's attributes. Raises NotFound or Conflict."""
     await domain_hold(tx, domain_id)
