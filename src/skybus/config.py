@@ -102,7 +102,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def __post_init__(self) -> None:
         """Raises ValueError for what would let tokens outlive their revocations, or nobody in."""
         if not 1 <= self.token_seconds <= 172_800:
-            raise ValueError("token_seconds must be 1 to 172800: revocations are kept for that and allow_expired_window")
+            raise ValueError("token_seconds must be 1 to 172800: with allow_expired_window, what revocations are kept")
         if not 1 <= self.revocation_trust_seconds <= 300:
             raise ValueError("revocation_trust_seconds must be 1 to 300")
 
@@ -129,7 +129,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not 1 <= self.receipt_seconds <= 86_400:
             raise ValueError("receipt_seconds must be 1 to 86400")
         if not 0 <= self.allow_expired_window <= 172_800:
-            raise ValueError("allow_expired_window must be 0 to 172800: revocations are kept for that and token_seconds")
+            raise ValueError("allow_expired_window must be 0 to 172800: with token_seconds, what revocations are kept")
 
 
 class SecurityCompliance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
