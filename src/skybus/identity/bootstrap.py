@@ -36,7 +36,6 @@ URL_UPDATE = "UPDATE identity.endpoint SET url = $2 WHERE id = $1 AND url <> $2"
 REGION_ADD = "INSERT INTO identity.region (id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 SERVICE_IS = "SELECT true FROM identity.service WHERE id = $1"
 ENDPOINT_IS = "SELECT true FROM identity.endpoint WHERE id = $1"
-CURRENT = users.LOGIN_BY_NAME
 
 
 class Bootstrapped(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +74,7 @@ async def bootstrap(
 
 
 async def _administrator(tx: Tx, password: str, rounds: int) -> str:
-    row = await tx.fetchrow(CURRENT, DEFAULT_DOMAIN, "admin")
+    row = await tx.fetchrow(users.LOGIN_BY_NAME, DEFAULT_DOMAIN, "admin")
     if row is None:
         row = await users.user_insert(tx, {"name": "admin"}, DEFAULT_DOMAIN, hash_now(password, rounds))
     elif not row["enabled"] or row["hash"] is None or not check_now(password, row["hash"]):

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from identity_cloud import PASSWORD, Cloud
 
+from skybus.identity.federation import identity_providers
+
 RULES = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "OIDC-sub"}]}]
 AT = "/OS-FEDERATION"
 
@@ -181,3 +183,20 @@ async def test_what_a_token_may_reach_is_listed_here_too(cloud: Cloud) -> None:
     listed = await cloud.call("GET", AT + "/projects", token=token)
     assert [one["id"] for one in listed.body["projects"]] == [project["id"]]
     assert (await cloud.call("GET", AT + "/domains", token=token)).body["domains"] == []
+
+
+async def test_a_provider_with_many_users_ends_their_tokens_in_whatever_domain_they_are(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity_providers, "MANY_USERS", 1)
+    elsewhere = await cloud.made("domain")
+    await put(cloud, "/mappings/m", "mapping", rules=RULES)
+    await put(cloud, "/identity_providers/p", "identity_provider", enabled=True)
+    await put(cloud, "/identity_providers/p/protocols/openid", "protocol", mapping_id="m")
+    linked = [{"idp_id": "p", "protocols": [{"protocol_id": "openid", "unique_id": "somebody"}]}]
+    user = await cloud.made("user", password=PASSWORD, domain_id=elsewhere["id"], federated=linked)
+    token = await cloud.token(user["id"])
+    assert await cloud.works(token)
+    change = {"identity_provider": {"enabled": False}}
+    assert (await cloud.call("PATCH", "/OS-FEDERATION/identity_providers/p", change)).status == 200
+    assert not await cloud.works(token)

@@ -39,7 +39,12 @@ FORGET_NAMES = "DELETE FROM identity.remote_id WHERE identity_provider_id = $1"
 NAME = "INSERT INTO identity.remote_id (remote_id, identity_provider_id) VALUES ($1, $2)"
 USERS = "SELECT user_id FROM identity.federated_user WHERE identity_provider_id = $1 ORDER BY user_id LIMIT $2"
 MANY_USERS = 1000
-"""From so many users on, revoking the tokens of a whole domain is less work than revoking each one's."""
+"""From so many users on, revoking the tokens of whole domains is less work than revoking each one's."""
+# A mapping may put them into other domains than the provider's, and an administrator may have linked people there.
+DOMAINS = """
+SELECT DISTINCT u.domain_id FROM identity.federated_user f JOIN identity."user" u ON u.id = f.user_id
+ WHERE f.identity_provider_id = $1
+"""
 Row = Any
 
 
@@ -122,7 +127,8 @@ async def users_revoke(tx: Tx, provider_id: str, domain_id: str) -> None:
 async def _matches(tx: Tx, provider_id: str, domain_id: str) -> list[dict[str, str]]:
     users = [row["user_id"] for row in await tx.fetch(USERS, provider_id, MANY_USERS)]
     if len(users) == MANY_USERS:
-        return [{"domain_id": domain_id}]
+        domains = {domain_id, *(row["domain_id"] for row in await tx.fetch(DOMAINS, provider_id))}
+        return [{"domain_id": one} for one in sorted(domains)]
     return [{"user_id": user_id} for user_id in users]
 
 

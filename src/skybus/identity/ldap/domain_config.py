@@ -46,7 +46,6 @@ STALE = """
 SELECT domain_id, section, name, value, key_number, sealed FROM identity.domain_option
  WHERE key_number <> $1 ORDER BY domain_id, section, name LIMIT 100 FOR UPDATE
 """
-IN_USE = "SELECT DISTINCT key_number FROM identity.domain_option WHERE key_number IS NOT NULL"
 LONGEST = 8192
 """Characters of an option."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from skybus.errors import Forbidden
 from skybus.identity.auth.revocations import revoke
 from skybus.identity.immutable import refuse_delete
@@ -17,8 +15,6 @@ from skybus.messages.identity import (
     UserDeleted,
 )
 from skybus.store import Tx
-
-Row = Any
 
 IMMUTABLE_INSIDE = """
 SELECT id, options FROM identity.project WHERE domain_id = $1 AND (options -> 'immutable')::text = 'true' LIMIT 1
